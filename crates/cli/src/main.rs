@@ -1,0 +1,2 @@
+//! The passthru command.
+fn main() {}

@@ -1,0 +1,3 @@
+#![no_std]
+//! Facts and intent to a plan.
+extern crate alloc;
