@@ -1,1 +1,10 @@
-//! The only crate that touches a machine.
+//! The only crate of passthru that touches a machine, and it never prints.
+//!
+//! Two doors: [`root::Root`] opens files, [`exec::Exec`] starts processes. `observe` reads facts
+//! through them, `transaction` carries out a plan's changes through them and takes them back.
+
+pub mod exec;
+pub mod root;
+
+pub use exec::Exec;
+pub use root::{PathError, Root};

@@ -1,0 +1,85 @@
+//! A change is data: what it touches, before and after, and why. Diff, precondition, apply, verify
+//! and undo all read the same description.
+
+use alloc::{string::String, vec::Vec};
+use serde::{Deserialize, Serialize};
+
+/// One step of a plan, in the order it is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Change {
+    /// A file gets a new text (or is created, or removed). Missing parent directories are made,
+    /// mode 0755, and taken away again by undo if they are empty.
+    Edit {
+        /// Absolute path on the host.
+        path: String,
+        /// Text the file must have now; `None` if it must not exist.
+        before: Option<String>,
+        /// Text it will have; `None` if it will not exist.
+        after: Option<String>,
+        /// Permission bits of a file that is created; an existing file keeps its own.
+        mode: u32,
+        /// Why.
+        why: String,
+    },
+    /// A tool of the host is run.
+    Run {
+        /// Program and arguments; no shell reads them.
+        argv: Vec<String>,
+        /// Files it writes. Their bytes are saved before, checked after, and put back by undo.
+        outputs: Vec<Output>,
+        /// Pattern (one `*`) of all files this command makes, also for kernels installed later: if
+        /// undo finds members that are not among `outputs`, it runs the command again.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        family: Option<String>,
+        /// What must hold afterwards, whatever the exit status said.
+        expect: Vec<Expect>,
+        /// Why.
+        why: String,
+    },
+}
+
+/// A file that a command writes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// Absolute path of the file that is live afterwards.
+    pub path: String,
+    /// The command writes here instead, in the same directory; after the checks have passed the
+    /// file is renamed onto `path` in one step. For tools that overwrite their target in place
+    /// (grub-mkconfig), where a power cut would leave half a file.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub staged: Option<String>,
+}
+
+/// What must be true after a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+pub enum Expect {
+    /// The initramfs holds these entries (a final `*` matches any rest of a path) and these texts,
+    /// byte for byte.
+    Image {
+        /// The image.
+        path: String,
+        /// Paths that must be in it, without a leading slash. `|` separates alternatives.
+        entries: Vec<String>,
+        /// Path in the image and its exact text.
+        texts: Vec<(String, String)>,
+    },
+    /// Every normal Linux entry of the GRUB configuration carries these words, and no recovery
+    /// entry and no entry titled as being without passthru carries any of them.
+    GrubWords {
+        /// The configuration that boots (the staged one is read while it is staged).
+        path: String,
+        /// Words, each whole.
+        words: Vec<String>,
+    },
+}
+
+impl Change {
+    /// Why the change is made.
+    pub fn why(&self) -> &str {
+        match self {
+            Self::Edit { why, .. } | Self::Run { why, .. } => why,
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! How the host boots: loader, entries, initramfs.
+
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use serde::{Deserialize, Serialize};
+
+use crate::measured::Measured;
+
+/// Boot facts.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Boot {
+    /// The loader in charge; not measured if none or several equally likely ones were found.
+    pub loader: Measured<BootLoader>,
+    /// What was found, one line of evidence each.
+    pub loader_evidence: Vec<String>,
+    /// The initramfs generator in charge.
+    pub generator: Measured<Generator>,
+    /// What was found, one line of evidence each.
+    pub generator_evidence: Vec<String>,
+    /// A unified kernel image was booted (`StubInfo` is set).
+    pub unified_kernel_image: bool,
+    /// `LoaderInfo` EFI variable, if set.
+    pub loader_info: Option<String>,
+    /// Free bytes of the file system that holds /boot.
+    pub boot_free: Measured<u64>,
+    /// `grub-mkconfig` sources /etc/default/grub.d/*.cfg (a Debian patch).
+    pub grub_dropins: bool,
+    /// /etc/initramfs/post-update.d holds executables.
+    pub post_update_hooks: Vec<String>,
+}
+
+/// Boot loaders and who manages their entries (reference: D.1 and D.2 of the design notes).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BootLoader {
+    /// GRUB with /boot/grub/grub.cfg made by grub-mkconfig (Debian, Ubuntu, Arch and kin).
+    Grub,
+    /// GRUB with /boot/grub2/grub.cfg made by grub2-mkconfig (openSUSE classic, older Fedora).
+    Grub2,
+    /// GRUB that reads BLS entries (Fedora, RHEL), managed by grubby.
+    GrubBls,
+    /// openSUSE with sdbootutil (grub2-bls or systemd-boot).
+    Sdbootutil,
+    /// openSUSE MicroOS and kin: transactional-update.
+    TransactionalUpdate,
+    /// systemd-boot with entries made by kernel-install.
+    SystemdBootKernelInstall,
+    /// systemd-boot with hand-written entries.
+    SystemdBoot,
+    /// Unified kernel images, started by firmware or systemd-boot.
+    UnifiedKernelImage,
+    /// Pop!_OS: kernelstub.
+    Kernelstub,
+    /// Limine.
+    Limine,
+    /// rpm-ostree.
+    RpmOstree,
+    /// bootc, image based.
+    Bootc,
+    /// Proxmox VE through proxmox-boot-tool.
+    ProxmoxBootTool,
+    /// NixOS.
+    NixOs,
+    /// rEFInd.
+    Refind,
+}
+
+impl BootLoader {
+    /// Name for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Grub => "GRUB (grub-mkconfig)",
+            Self::Grub2 => "GRUB (grub2-mkconfig)",
+            Self::GrubBls => "GRUB with BLS entries (grubby)",
+            Self::Sdbootutil => "sdbootutil",
+            Self::TransactionalUpdate => "transactional-update",
+            Self::SystemdBootKernelInstall => "systemd-boot with kernel-install",
+            Self::SystemdBoot => "systemd-boot with hand-written entries",
+            Self::UnifiedKernelImage => "unified kernel image",
+            Self::Kernelstub => "kernelstub (Pop!_OS)",
+            Self::Limine => "Limine",
+            Self::RpmOstree => "rpm-ostree",
+            Self::Bootc => "bootc",
+            Self::ProxmoxBootTool => "proxmox-boot-tool",
+            Self::NixOs => "NixOS",
+            Self::Refind => "rEFInd",
+        }
+    }
+}
+
+/// Initramfs generators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Generator {
+    /// initramfs-tools (Debian, Ubuntu).
+    InitramfsTools,
+    /// dracut.
+    Dracut,
+    /// mkinitcpio (Arch).
+    Mkinitcpio,
+    /// booster.
+    Booster,
+    /// rpm-ostree makes the image.
+    RpmOstree,
+    /// NixOS stage 1.
+    NixOs,
+}
+
+impl Generator {
+    /// Name for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InitramfsTools => "initramfs-tools",
+            Self::Dracut => "dracut",
+            Self::Mkinitcpio => "mkinitcpio",
+            Self::Booster => "booster",
+            Self::RpmOstree => "rpm-ostree",
+            Self::NixOs => "NixOS stage 1",
+        }
+    }
+}
+
+/// An initramfs image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// Absolute path.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// Paths of what it contains, sorted, without a leading slash; opened only when asked for.
+    pub entries: Measured<Vec<String>>,
+    /// Text of the small configuration files in it that passthru puts there, by path.
+    pub texts: BTreeMap<String, String>,
+}

@@ -1,0 +1,86 @@
+//! What a host is: everything the planner may know, as data.
+//!
+//! Facts hold both what is *configured* (files, boot entries, images) and what is *running* (bound
+//! drivers, the booted command line), so that "reboot needed" and "drifted" are different answers.
+
+pub mod boot;
+pub mod display;
+pub mod iommu;
+pub mod kernel;
+pub mod machine;
+pub mod pci;
+pub mod usage;
+
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use serde::{Deserialize, Serialize};
+
+pub use boot::{Boot, BootLoader, Generator, Image};
+pub use display::{Connector, Display, DrmCard};
+pub use iommu::{Group, Iommu, ReservedRegion};
+pub use kernel::{InstalledKernel, Kernel, ModuleState};
+pub use machine::{Cpu, CpuVendor, Distribution, Firmware, Machine, Memory};
+pub use pci::{Bar, Candidate, Function, Sriov};
+pub use usage::{Use, UseKind};
+
+use crate::{measured::Measured, pci::Address};
+
+/// Everything known about one host.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Facts {
+    /// PCI functions in address order.
+    pub functions: Vec<Function>,
+    /// IOMMU groups in numeric order; empty while no IOMMU is active.
+    pub groups: Vec<Group>,
+    /// The IOMMU: firmware, units, interrupt remapping.
+    pub iommu: Iommu,
+    /// Processor, memory, firmware, distribution.
+    pub machine: Machine,
+    /// The running kernel and every installed one.
+    pub kernel: Kernel,
+    /// Who drives which display.
+    pub display: Display,
+    /// Boot loader and initramfs generator.
+    pub boot: Boot,
+    /// What the host itself needs, by function.
+    pub uses: Vec<Use>,
+    /// Configuration files that plans edit or findings read, by absolute path.
+    pub files: BTreeMap<String, ConfigFile>,
+    /// Kernel log and libvirt log lines that match a known symptom.
+    pub log: Measured<Vec<String>>,
+}
+
+/// A configuration file as it stands on the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigFile {
+    /// Its text; not measured if it is unreadable, too large or not UTF-8.
+    pub text: Measured<String>,
+    /// Permission bits, such as 0o644.
+    pub mode: u32,
+}
+
+impl Facts {
+    /// The function at `address`.
+    pub fn function(&self, address: Address) -> Option<&Function> {
+        self.functions
+            .binary_search_by_key(&address, |f| f.address)
+            .ok()
+            .map(|i| &self.functions[i])
+    }
+
+    /// The group with this number.
+    pub fn group(&self, id: u32) -> Option<&Group> {
+        self.groups.iter().find(|group| group.id == id)
+    }
+
+    /// What the host uses behind the function at `address`.
+    pub fn uses_of(&self, address: Address) -> impl Iterator<Item = &Use> {
+        self.uses
+            .iter()
+            .filter(move |usage| usage.address == address)
+    }
+
+    /// The text of the configuration file at `path`, if it exists and was readable.
+    pub fn text(&self, path: &str) -> Option<&str> {
+        self.files.get(path)?.text.value().map(String::as_str)
+    }
+}

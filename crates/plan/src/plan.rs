@@ -1,0 +1,74 @@
+//! The plan: what stands in the way, what will change, and what will be true afterwards.
+
+use alloc::{string::String, vec::Vec};
+use serde::{Deserialize, Serialize};
+
+use crate::{change::Change, facts::Facts, intent::Intent};
+
+/// A plan. If `refusals` is not empty, `changes` is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The intent with every selector resolved to what was found (ids and subsystem filled in).
+    pub intent: Intent,
+    /// Why nothing will be done, each with the way out.
+    pub refusals: Vec<Refusal>,
+    /// What the user should know before saying yes.
+    pub notices: Vec<Notice>,
+    /// The functions that will belong to vfio-pci, and how each is bound.
+    pub bindings: Vec<BoundFunction>,
+    /// Kernel command line words the plan adds.
+    pub words: Vec<String>,
+    /// What is done, in order.
+    pub changes: Vec<Change>,
+    /// The changes take effect at the next boot.
+    pub reboot: bool,
+    /// What will be true afterwards, one statement each.
+    pub outcome: Vec<String>,
+}
+
+/// A function a plan binds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoundFunction {
+    /// The function, with ids and subsystem.
+    pub function: crate::intent::Selector,
+    /// How.
+    pub method: Method,
+    /// Why this method, in a sentence.
+    pub why: String,
+}
+
+/// How a function comes to vfio-pci at boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// Its ids are on the kernel command line (`vfio-pci.ids=`).
+    Ids,
+    /// Its address and ids are on the kernel command line (`passthru.bind=`) and a script in the
+    /// initramfs sets `driver_override` before any driver is loaded.
+    ByAddress,
+}
+
+/// A reason not to act, with the way out. Refusals are data, not errors: several are shown at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Stable identifier, dotted.
+    pub id: String,
+    /// What stands in the way.
+    pub why: String,
+    /// What can be done about it.
+    pub way_out: String,
+}
+
+/// Something to know before saying yes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Stable identifier, dotted.
+    pub id: String,
+    /// The text.
+    pub text: String,
+}
+
+/// Plans what `intent` asks of the host that `facts` describe. Pure: same input, same bytes.
+pub fn plan(facts: &Facts, intent: &Intent) -> Plan {
+    crate::rules::plan(facts, intent)
+}

@@ -1,0 +1,1 @@
+//! File formats: text in, values out, one format per file.
