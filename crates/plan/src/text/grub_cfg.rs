@@ -30,7 +30,7 @@ pub enum Purpose {
     Recovery,
     /// passthru's own entry that boots as if passthru were not there.
     WithoutPassthru,
-    /// It starts no Linux kernel (firmware setup, another system).
+    /// Not made by the distribution's Linux script: firmware setup, another system, a custom entry.
     Other,
 }
 
@@ -43,7 +43,8 @@ impl Entry {
         self.titles.last().map_or("", String::as_str)
     }
 
-    /// What it is for, by id, title and command line (10_linux of Debian's GRUB).
+    /// What it is for, by the ids that 10_linux of Debian's GRUB gives its entries; entries of
+    /// other scripts (memory tests, other systems, the user's own) are nobody's business here.
     pub fn purpose(&self) -> Purpose {
         let id = self.id.as_deref().unwrap_or("");
         if self.kernel.is_none() {
@@ -54,13 +55,10 @@ impl Entry {
             .any(|title| title.contains(WITHOUT_TITLE))
         {
             Purpose::WithoutPassthru
-        } else if id.contains("-recovery-")
-            || self.title().contains("(recovery mode)")
-            || kargs::words(&self.cmdline).any(|word| matches!(word.raw, "single" | "recovery"))
-        {
-            Purpose::Recovery
-        } else if id.starts_with("osprober-") {
+        } else if !id.starts_with("gnulinux-") {
             Purpose::Other
+        } else if id.contains("-recovery-") {
+            Purpose::Recovery
         } else {
             Purpose::Normal
         }
