@@ -1,6 +1,6 @@
 //! What can be typed. Types only: what it means is decided by the commands.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use passthru_plan::{Selector, intent};
@@ -56,6 +56,21 @@ pub(crate) struct Global {
     /// Stand-ins for the host's tools; only for a root made by `demo --write-sample`.
     #[arg(long, global = true, hide = true, requires = "root")]
     pub(crate) sample_tools: bool,
+}
+
+impl Global {
+    /// As if a written sample host were named, with the stand-ins for its tools, and agreed to.
+    pub(crate) fn sample(root: &Path) -> Self {
+        Self {
+            json: false,
+            root: Some(root.to_owned()),
+            host: None,
+            yes: true,
+            verbose: 0,
+            color: Color::Auto,
+            sample_tools: true,
+        }
+    }
 }
 
 /// When to use colour.
@@ -173,7 +188,7 @@ pub(crate) struct Apply {
 pub(crate) struct Undo {
     /// The transaction to take back; the one in force if left out (see `passthru history`).
     #[arg(value_name = "N")]
-    pub(crate) transaction: Option<u64>,
+    pub(crate) transaction: Option<u32>,
     /// Wait this long for the package manager to finish; 0 refuses at once.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub(crate) wait: u64,

@@ -2,39 +2,44 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+    atomic::{AtomicBool, Ordering},
 };
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    flag,
+};
 
 use crate::error::{Error, Kind, Result};
 
-/// Set by SIGINT and SIGTERM.
+/// Set by the signals that ask a program to stop.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cancel {
-    flag: Arc<AtomicBool>,
-    count: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+    fresh: Arc<AtomicBool>,
 }
 
 impl Cancel {
-    /// Catches the signals from now on.
+    /// Catches the signals from now on. A terminal that closes counts too.
     pub(crate) fn catch() -> Result<Self> {
         let cancel = Self::default();
-        for signal in [SIGINT, SIGTERM] {
-            signal_hook::flag::register(signal, Arc::clone(&cancel.flag))
-                .and_then(|_| counter(signal, &cancel.count))
-                .map_err(|e| Error::new(Kind::NothingChanged, format!("cannot catch signals: {e}")))?;
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            flag::register(signal, Arc::clone(&cancel.stop))
+                .and_then(|_| flag::register(signal, Arc::clone(&cancel.fresh)))
+                .map_err(|e| {
+                    Error::new(Kind::NothingChanged, format!("cannot catch signals: {e}"))
+                })?;
         }
         Ok(cancel)
     }
 
     /// What the transaction looks at.
     pub(crate) fn flag(&self) -> &AtomicBool {
-        &self.flag
+        &self.stop
     }
 
-    /// How often it was asked.
-    pub(crate) fn count(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
+    /// True once for each time somebody asked.
+    pub(crate) fn asked(&self) -> bool {
+        self.fresh.swap(false, Ordering::Relaxed)
     }
 }

@@ -27,9 +27,7 @@ pub(crate) enum Kind {
     Input,
     /// The command needs root.
     NeedsRoot,
-    /// Another passthru or the package manager is at work; nothing was changed.
-    Busy,
-    /// Nothing was changed, for another reason.
+    /// Something stood in the way before the first change.
     NothingChanged,
     /// It failed, and everything is as before.
     RolledBack,
@@ -42,8 +40,9 @@ pub(crate) enum Kind {
 impl Kind {
     const fn status(self) -> u8 {
         match self {
-            Self::Usage | Self::Input | Self::NeedsRoot | Self::Busy | Self::Output => 2,
-            Self::NothingChanged | Self::RolledBack => 4,
+            Self::Usage | Self::Input | Self::NeedsRoot | Self::Output => 2,
+            Self::NothingChanged => 1,
+            Self::RolledBack => 4,
             Self::NotRolledBack => 5,
         }
     }

@@ -10,8 +10,10 @@ mod commands;
 mod demo;
 mod error;
 mod host;
+mod inspect;
 mod out;
 mod show;
+mod transaction;
 
 use std::process::ExitCode;
 

@@ -19,6 +19,7 @@ pub(crate) struct Out {
     error_color: bool,
     columns: Option<usize>,
     terminal: bool,
+    transient: bool,
     json: bool,
     verbose: u8,
 }
@@ -37,6 +38,7 @@ impl Out {
             columns: columns(&stdout, terminal),
             stdout: BufWriter::new(stdout),
             terminal,
+            transient: false,
             json,
             verbose,
         }
@@ -57,9 +59,19 @@ impl Out {
         self.terminal && io::stdin().is_terminal()
     }
 
+    /// Somebody watches.
+    pub(crate) const fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
     /// Columns of the terminal, or `COLUMNS`; without either, tables are as wide as they need.
     pub(crate) const fn columns(&self) -> Option<usize> {
         self.columns
+    }
+
+    /// No wider than `columns` from here on, whoever reads.
+    pub(crate) fn narrow(&mut self, columns: usize) {
+        self.columns = Some(self.columns.unwrap_or(columns).min(columns));
     }
 
     /// Columns for running text.
@@ -73,8 +85,28 @@ impl Out {
         writeln!(self.stdout)
     }
 
+    /// A line that the next one replaces: only on a terminal, nothing elsewhere.
+    pub(crate) fn transient(&mut self, line: &Line) -> io::Result<()> {
+        if !self.terminal || self.json || line.width() >= self.columns.unwrap_or(80) {
+            return Ok(());
+        }
+        self.wipe()?;
+        let text = render(line, self.color);
+        write!(self.stdout, "{text}")?;
+        self.transient = true;
+        self.stdout.flush()
+    }
+
+    fn wipe(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.transient) {
+            write!(self.stdout, "\r\u{1b}[K")?;
+        }
+        Ok(())
+    }
+
     /// One line.
     pub(crate) fn line(&mut self, line: &Line) -> io::Result<()> {
+        self.wipe()?;
         let text = render(line, self.color);
         writeln!(self.stdout, "{}", text.trim_end_matches(' '))
     }
@@ -86,6 +118,7 @@ impl Out {
 
     /// An empty line.
     pub(crate) fn blank(&mut self) -> io::Result<()> {
+        self.wipe()?;
         writeln!(self.stdout)
     }
 

@@ -5,7 +5,7 @@ use std::{
     io,
 };
 
-use passthru_plan::{Address, Facts, facts::Function};
+use passthru_plan::{Address, Facts, card, facts::Function, rules};
 
 use super::{
     table::{self, Cell, Column},
@@ -37,54 +37,44 @@ fn row(function: &Function, mark: Option<Style>) -> Vec<Cell> {
     ]
 }
 
-/// Does a driver on this function keep its whole group from being given away?
-///
-/// Bridges, port drivers, vfio drivers and functions without a driver do not (`driver_managed_dma`).
-pub(crate) fn blocks_group(function: &Function) -> bool {
-    let exempt = |driver: &str| {
-        matches!(driver, "pcieport" | "pci-stub") || driver.replace('_', "-").contains("vfio-pci")
-    };
-    function
-        .driver
-        .as_deref()
-        .is_some_and(|driver| !exempt(driver))
-}
-
-/// A card of this host: the functions of a slot with a display controller among them.
+/// A card of this host: a display controller and what travels with it.
 pub(crate) struct CardView<'a> {
     /// The display controller.
     pub(crate) display: &'a Function,
-    /// All functions of the slot, in address order.
+    /// All functions of the card, in address order.
     pub(crate) functions: Vec<&'a Function>,
-    /// Functions of other slots that share a group with it and hold the group back.
+    /// Other functions that share a group with it and hold the group back.
     pub(crate) in_the_way: Vec<&'a Function>,
-    /// Functions of other slots that share a group with it and do no harm.
+    /// Other functions that share a group with it and do no harm.
     pub(crate) beside: Vec<&'a Function>,
 }
 
 /// The cards of a host, in address order.
 pub(crate) fn cards(facts: &Facts) -> Vec<CardView<'_>> {
     let mut cards: Vec<CardView<'_>> = Vec::new();
-    for display in facts.functions.iter().filter(|f| f.class.is_display()) {
-        let slot = display.address.slot();
-        if cards.iter().any(|card| card.display.address.slot() == slot) {
+    for display in card::gpus(facts) {
+        let shown = |card: &CardView<'_>| card.functions.iter().any(|f| f.address == display.address);
+        if cards.iter().any(shown) {
             continue;
         }
-        let functions: Vec<_> = facts
-            .functions
+        let own = card::functions_of(facts, display.address);
+        let functions: Vec<_> = own.iter().filter_map(|a| facts.function(*a)).collect();
+        let mut ids: Vec<u32> = functions.iter().filter_map(|f| f.group).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let groups: Vec<_> = ids.into_iter().filter_map(|id| facts.group(id)).collect();
+        let in_the_way: Vec<_> = groups
             .iter()
-            .filter(|f| f.address.slot() == slot)
+            .flat_map(|group| rules::blockers(facts, group, &own))
+            .map(|blocker| blocker.function)
             .collect();
-        let shares_group = |f: &&Function| {
-            f.group.is_some()
-                && f.address.slot() != slot
-                && functions.iter().any(|own| own.group == f.group)
-        };
-        let (in_the_way, beside) = facts
-            .functions
+        let is_blocker = |address| in_the_way.iter().any(|f| f.address == address);
+        let beside = groups
             .iter()
-            .filter(shares_group)
-            .partition(|f| blocks_group(f));
+            .flat_map(|group| &group.functions)
+            .filter(|address| !own.contains(address) && !is_blocker(**address))
+            .filter_map(|address| facts.function(*address))
+            .collect();
         cards.push(CardView {
             display,
             functions,

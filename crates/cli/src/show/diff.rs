@@ -7,35 +7,55 @@ use similar::{ChangeTag, TextDiff};
 use super::text::{Line, Style};
 use crate::out::Out;
 
-/// Shows what becomes of `path`, indented.
+/// Shows what becomes of `path`, indented; no more than `limit` lines of it.
 pub(crate) fn show(
     out: &mut Out,
     path: &str,
-    before: Option<&str>,
-    after: Option<&str>,
+    (before, after): (Option<&str>, Option<&str>),
+    limit: usize,
 ) -> io::Result<()> {
+    let lines = lines(path, before, after);
+    // A remark in place of a single line would save nothing.
+    let shown = if lines.len() > limit.saturating_add(1) {
+        limit
+    } else {
+        lines.len()
+    };
+    for (style, text) in &lines[..shown] {
+        out.line(&Line::new().plain("    ").put(*style, text))?;
+    }
+    let left = lines.len() - shown;
+    if left > 0 {
+        let text = format!("… {left} more lines; passthru plan shows them all");
+        out.line(&Line::new().plain("    ").dim(text))?;
+    }
+    Ok(())
+}
+
+fn lines(path: &str, before: Option<&str>, after: Option<&str>) -> Vec<(Style, String)> {
     let name = |side: Option<&str>, prefix: &str| match side {
         Some(_) => format!("{prefix}{path}"),
         None => "/dev/null".to_owned(),
     };
     let diff = TextDiff::from_lines(before.unwrap_or(""), after.unwrap_or(""));
-    let line = |style, text: String| Line::new().plain("    ").put(style, text);
-    out.line(&line(Style::Bold, format!("--- {}", name(before, "a"))))?;
-    out.line(&line(Style::Bold, format!("+++ {}", name(after, "b"))))?;
+    let mut lines = vec![
+        (Style::Bold, format!("--- {}", name(before, "a"))),
+        (Style::Bold, format!("+++ {}", name(after, "b"))),
+    ];
     for hunk in diff.unified_diff().context_radius(2).iter_hunks() {
-        out.line(&line(Style::Accent, hunk.header().to_string()))?;
+        lines.push((Style::Accent, hunk.header().to_string()));
         for change in hunk.iter_changes() {
             let (sign, style) = match change.tag() {
                 ChangeTag::Delete => ('-', Style::Bad),
                 ChangeTag::Insert => ('+', Style::Good),
                 ChangeTag::Equal => (' ', Style::Plain),
             };
-            let text = change.value();
-            out.line(&line(style, format!("{sign}{}", text.trim_end_matches('\n'))))?;
+            let text = change.value().trim_end_matches('\n');
+            lines.push((style, format!("{sign}{text}")));
             if change.missing_newline() {
-                out.line(&line(Style::Dim, "\\ No newline at end of file".to_owned()))?;
+                lines.push((Style::Dim, "\\ No newline at end of file".to_owned()));
             }
         }
     }
-    Ok(())
+    lines
 }

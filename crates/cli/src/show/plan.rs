@@ -26,6 +26,15 @@ pub(crate) fn refusals(out: &mut Out, plan: &Plan) -> io::Result<()> {
 
 /// The whole plan.
 pub(crate) fn show(out: &mut Out, facts: &Facts, plan: &Plan) -> io::Result<()> {
+    within(out, facts, plan, usize::MAX)
+}
+
+/// The plan with no more than the first lines of each file.
+pub(crate) fn show_short(out: &mut Out, facts: &Facts, plan: &Plan) -> io::Result<()> {
+    within(out, facts, plan, 7)
+}
+
+fn within(out: &mut Out, facts: &Facts, plan: &Plan, lines: usize) -> io::Result<()> {
     header(out, facts, plan)?;
     for notice in &plan.notices {
         out.blank()?;
@@ -38,7 +47,7 @@ pub(crate) fn show(out: &mut Out, facts: &Facts, plan: &Plan) -> io::Result<()> 
     let count = plan.changes.len();
     for (i, change) in plan.changes.iter().enumerate() {
         out.blank()?;
-        self::change(out, i + 1, count, change)?;
+        self::change(out, (i + 1, count), change, lines)?;
     }
     if !plan.words.is_empty() {
         out.heading("Words on the kernel command line")?;
@@ -118,7 +127,12 @@ pub(crate) fn header(out: &mut Out, facts: &Facts, plan: &Plan) -> io::Result<()
     Ok(())
 }
 
-fn change(out: &mut Out, number: usize, count: usize, change: &Change) -> io::Result<()> {
+fn change(
+    out: &mut Out,
+    (number, count): (usize, usize),
+    change: &Change,
+    lines: usize,
+) -> io::Result<()> {
     let lead = |verb: &str| {
         Line::new()
             .dim(format!("{number}/{count} "))
@@ -143,7 +157,7 @@ fn change(out: &mut Out, number: usize, count: usize, change: &Change) -> io::Re
             }
             out.line(&line)?;
             out.wrapped(Line::new().plain("    "), Style::Dim, why)?;
-            diff::show(out, path, before.as_deref(), after.as_deref())
+            diff::show(out, path, (before.as_deref(), after.as_deref()), lines)
         }
         Change::Run {
             argv,
