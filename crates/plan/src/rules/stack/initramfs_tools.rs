@@ -73,15 +73,19 @@ say() {
 }
 
 hex() {
-\tread -r value <\"$1\" 2>/dev/null || value=
+\tread -r value 2>/dev/null <\"$1\" || value=
 \techo \"${value#0x}\"
 }
 
 # address=vendor:device[/subvendor:subdevice],...
-entries=$(echo \"$bind\" | tr ',' ' ')
-for entry in $entries; do
+IFS=,
+for entry in $bind; do
 \taddress=\"${entry%%=*}\"
 \tdevice=\"/sys/bus/pci/devices/$address\"
+\tif [ ! -e \"$device/vendor\" ]; then
+\t\tsay \"there is nothing at $address\"
+\t\tcontinue
+\tfi
 \tfound=\"$(hex \"$device/vendor\"):$(hex \"$device/device\")\"
 \tcase \"$entry\" in
 \t*/*) found=\"$found/$(hex \"$device/subsystem_vendor\"):$(hex \"$device/subsystem_device\")\" ;;
@@ -100,11 +104,12 @@ done
 modprobe -q vfio_iommu_type1
 modprobe -q vfio-pci || say \"vfio-pci could not be loaded\"
 
-for entry in $entries; do
+for entry in $bind; do
 \taddress=\"${entry%%=*}\"
 \tdevice=\"/sys/bus/pci/devices/$address\"
-\tread -r override <\"$device/driver_override\" 2>/dev/null || continue
-\tif [ \"$override\" = vfio-pci ] && [ ! -e \"$device/driver\" ]; then
+\t[ -e \"$device/driver_override\" ] && [ ! -e \"$device/driver\" ] || continue
+\tread -r override <\"$device/driver_override\"
+\tif [ \"$override\" = vfio-pci ]; then
 \t\techo \"$address\" >/sys/bus/pci/drivers_probe
 \tfi
 done
