@@ -15,29 +15,72 @@ use proptest::prelude::*;
 /// One random function on bus 1 to 4.
 fn any_function() -> impl Strategy<Value = Function> {
     let at = (1_u8..4, 0_u8..2, 0_u8..4);
-    let class = prop::sample::select(&[0x03_0000, 0x03_0200, 0x04_0300, 0x0c_0330, 0x0c_0500, 0x06_0100, 0x06_0400, 0x02_0000][..]);
+    let class = prop::sample::select(
+        &[
+            0x03_0000, 0x03_0200, 0x04_0300, 0x0c_0330, 0x0c_0500, 0x06_0100, 0x06_0400, 0x02_0000,
+        ][..],
+    );
     let id = prop::sample::select(&["10de:1f08", "10de:10f9", "1002:67df", "8086:a36d"][..]);
     let board = prop::option::of(prop::sample::select(&["1043:86f0", "1458:3fc7"][..]));
-    let driver = prop::option::of(prop::sample::select(&["nouveau", "amdgpu", "snd_hda_intel", "xhci_hcd", "pcieport", "vfio-pci"][..]));
-    (at, class, id, board, driver, prop::option::of(0_u32..40), any::<bool>(), prop::option::of(1_u8..4)).prop_map(
-        |((bus, device, number), class, id, board, driver, group, builtin, parent)| {
-            let mut f = function(&format!("0000:{bus:02x}:{device:02x}.{number}"), class, id, driver, group);
-            f.subsystem = board.map(ids);
-            f.candidates = driver
-                .filter(|driver| *driver != "vfio-pci")
-                .map(|driver| Candidate { module: driver.into(), builtin })
-                .into_iter()
-                .collect();
-            f.parent = parent.map(|bus| address(&format!("0000:{bus:02x}:00.0")));
-            f
-        },
+    let driver = prop::option::of(prop::sample::select(
+        &[
+            "nouveau",
+            "amdgpu",
+            "snd_hda_intel",
+            "xhci_hcd",
+            "pcieport",
+            "vfio-pci",
+        ][..],
+    ));
+    (
+        at,
+        class,
+        id,
+        board,
+        driver,
+        prop::option::of(0_u32..40),
+        any::<bool>(),
+        prop::option::of(1_u8..4),
     )
+        .prop_map(
+            |((bus, device, number), class, id, board, driver, group, builtin, parent)| {
+                let mut f = function(
+                    &format!("0000:{bus:02x}:{device:02x}.{number}"),
+                    class,
+                    id,
+                    driver,
+                    group,
+                );
+                f.subsystem = board.map(ids);
+                f.candidates = driver
+                    .filter(|driver| *driver != "vfio-pci")
+                    .map(|driver| Candidate {
+                        module: driver.into(),
+                        builtin,
+                    })
+                    .into_iter()
+                    .collect();
+                f.parent = parent.map(|bus| address(&format!("0000:{bus:02x}:00.0")));
+                f
+            },
+        )
 }
 
 fn any_host() -> impl Strategy<Value = Facts> {
-    let uses = prop::collection::vec((1_u8..4, prop::sample::select(&[UseKind::Mount, UseKind::Keyboard][..])), 0..2);
-    (prop::collection::vec(any_function(), 0..10), any::<bool>(), any::<Option<bool>>(), uses).prop_map(
-        |(functions, iommu, remapping, uses)| {
+    let uses = prop::collection::vec(
+        (
+            1_u8..4,
+            prop::sample::select(&[UseKind::Mount, UseKind::Keyboard][..]),
+        ),
+        0..2,
+    );
+    (
+        prop::collection::vec(any_function(), 0..10),
+        any::<bool>(),
+        any::<Option<bool>>(),
+        uses,
+    )
+        .prop_map(|(functions, iommu, remapping, uses)| {
             let mut facts = debian();
             facts.functions.extend(functions);
             facts.functions.sort_by_key(|f| f.address);
@@ -45,29 +88,38 @@ fn any_host() -> impl Strategy<Value = Facts> {
             regroup(&mut facts);
             for (bus, kind) in uses {
                 let at = address(&format!("0000:{bus:02x}:00.0"));
-                facts.uses.push(passthru_plan::facts::Use { address: at, kind, detail: "something".into() });
+                facts.uses.push(passthru_plan::facts::Use {
+                    address: at,
+                    kind,
+                    detail: "something".into(),
+                });
             }
             if let Some(remapping) = remapping {
                 facts.iommu.interrupt_remapping = Measured::Value(remapping);
             }
             if iommu { facts } else { without_iommu(facts) }
-        },
-    )
+        })
 }
 
 fn any_intent() -> impl Strategy<Value = Intent> {
-    let at = (1_u8..4, 0_u8..2, 0_u8..4)
-        .prop_map(|(bus, device, function)| Selector::at(address(&format!("0000:{bus:02x}:{device:02x}.{function}"))));
-    (prop::collection::vec(at.clone(), 0..3), prop::collection::vec(at, 0..2), any::<[bool; 3]>()).prop_map(
-        |(gpu, with, [headless, unsafe_interrupts, iommu_only])| Intent {
-            gpu,
-            with,
-            headless,
-            allow_unsafe_interrupts: unsafe_interrupts,
-            iommu_only,
-            ..Intent::default()
-        },
+    let at = (1_u8..4, 0_u8..2, 0_u8..4).prop_map(|(bus, device, function)| {
+        Selector::at(address(&format!("0000:{bus:02x}:{device:02x}.{function}")))
+    });
+    (
+        prop::collection::vec(at.clone(), 0..3),
+        prop::collection::vec(at, 0..2),
+        any::<[bool; 3]>(),
     )
+        .prop_map(
+            |(gpu, with, [headless, unsafe_interrupts, iommu_only])| Intent {
+                gpu,
+                with,
+                headless,
+                allow_unsafe_interrupts: unsafe_interrupts,
+                iommu_only,
+                ..Intent::default()
+            },
+        )
 }
 
 proptest! {

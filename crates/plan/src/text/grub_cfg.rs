@@ -2,7 +2,6 @@
 
 use alloc::{string::String, vec::Vec};
 
-
 /// A menu entry.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Entry {
