@@ -157,8 +157,8 @@ pub(super) fn changes(
     }
     let mut outputs = Vec::new();
     let mut expect = Vec::new();
-    for kernel in kernels {
-        let path = image_path(kernel);
+    for (kernel, image) in images {
+        let path = image.path.clone();
         outputs.push(Output {
             path: path.clone(),
             staged: None,
