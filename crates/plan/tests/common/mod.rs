@@ -1,6 +1,10 @@
 //! A small host to plan on: a Debian desktop with an Intel graphics chip that shows the picture and
 //! an NVIDIA card of four functions, on GRUB and initramfs-tools.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of the builder")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses its own part of the builder"
+)]
 
 use std::collections::BTreeMap;
 
