@@ -51,7 +51,13 @@ pub(crate) struct Global {
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     /// When to use colour; NO_COLOR and CLICOLOR_FORCE are heeded.
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_short_help = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_short_help = true
+    )]
     pub(crate) color: Color,
     /// Stand-ins for the host's tools; only for a root made by `demo --write-sample`.
     #[arg(long, global = true, hide = true, requires = "root")]
@@ -206,7 +212,12 @@ pub(crate) struct Capture {
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
     /// Write the sample host to an empty directory and stop.
-    #[arg(long, value_name = "DIR", hide = true, conflicts_with = "reboot_sample")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        hide = true,
+        conflicts_with = "reboot_sample"
+    )]
     pub(crate) write_sample: Option<PathBuf>,
     /// Change a written sample host as a reboot would, and stop.
     #[arg(long, value_name = "DIR", hide = true)]

@@ -156,7 +156,11 @@ pub(crate) fn usage(error: &clap::Error, json: bool) -> ExitCode {
     if !error.use_stderr() {
         return match error.print() {
             Ok(()) => ExitCode::SUCCESS,
-            Err(e) => ExitCode::from(if e.kind() == io::ErrorKind::BrokenPipe { 0 } else { 2 }),
+            Err(e) => ExitCode::from(if e.kind() == io::ErrorKind::BrokenPipe {
+                0
+            } else {
+                2
+            }),
         };
     }
     if !json {

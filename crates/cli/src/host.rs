@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use passthru_host::{Exec, Root, exec::Live};
+use passthru_host::{Exec, Root, archive, capture, exec::Live, observe::observe};
+
+pub(crate) use passthru_host::observe::Wanted;
 use passthru_plan::Facts;
 
 use crate::{
@@ -88,10 +90,26 @@ fn needs_root(verb: &str) -> Error {
 }
 
 fn open_root(path: &Path) -> Result<Root> {
-    Root::open(path).map_err(|e| Error::input(e).hint("--root names the directory that holds the host's etc, proc and sys"))
+    Root::open(path).map_err(|e| {
+        Error::input(e).hint("--root names the directory that holds the host's etc, proc and sys")
+    })
+}
+
+fn open_capture(path: &Path) -> Result<Root> {
+    Ok(archive::open_host(path)?)
 }
 
 impl Host {
+    /// What is known about the host, as far as `wanted`.
+    pub(crate) fn facts(&self, wanted: Wanted) -> Result<Facts> {
+        Ok(observe(&self.root, wanted))
+    }
+
+    /// Writes the host to `file`.
+    pub(crate) fn capture(&self, file: &Path) -> Result<()> {
+        Ok(capture::capture(&self.root, file)?)
+    }
+
     /// The host's files.
     pub(crate) fn root(&self) -> &Root {
         &self.root

@@ -166,10 +166,7 @@ impl Out {
     /// Asks; only `y` and `yes` are yes. The caller made sure that somebody is there.
     pub(crate) fn confirm(&mut self, question: &str) -> io::Result<bool> {
         let answer = self.ask(&format!("{question} [y/N] "))?;
-        Ok(matches!(
-            answer.to_ascii_lowercase().as_str(),
-            "y" | "yes"
-        ))
+        Ok(matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
     }
 
     /// Asks for a line of text; the end of input is an empty answer.

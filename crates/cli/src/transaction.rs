@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use passthru_host::transaction::{self, Failure, Options, Recovered, RecoveredEnd, Record};
+use passthru_host::transaction::{self, Failure, Options, Record, Recovered, RecoveredEnd};
 use passthru_plan::Plan;
 use serde::Serialize;
 
@@ -59,8 +59,14 @@ pub(crate) fn undo(
     let options = options(wait, Some(&cancel));
     let exec = host.exec(global);
     let mut shown = Shown::new(out, Some(&cancel));
-    transaction::undo(host.root(), exec.as_ref(), Some(number), &options, &mut shown)
-        .map_err(failure)
+    transaction::undo(
+        host.root(),
+        exec.as_ref(),
+        Some(number),
+        &options,
+        &mut shown,
+    )
+    .map_err(failure)
 }
 
 /// Brings an interrupted transaction to one of its two ends, if there is one, and says so.
@@ -174,10 +180,11 @@ fn options(wait: u64, cancel: Option<&Cancel>) -> Options<'_> {
 fn failure(failure: Failure) -> Error {
     match failure {
         Failure::Usage(reason) => Error::usage(&reason).hint(reason.way_out),
-        Failure::Unchanged(reason) => {
-            Error::new(Kind::NothingChanged, format!("{reason}; nothing was changed"))
-                .hint(reason.way_out)
-        }
+        Failure::Unchanged(reason) => Error::new(
+            Kind::NothingChanged,
+            format!("{reason}; nothing was changed"),
+        )
+        .hint(reason.way_out),
         Failure::RolledBack {
             number,
             reason,
@@ -205,7 +212,9 @@ fn failure(failure: Failure) -> Error {
                 .hint("sudo passthru recover tries again")
                 .hint("the boot menu entries \"… without passthru\" start this host as before")
         }
-        Failure::Stopped => Error::new(Kind::NotRolledBack, "stopped by a failpoint, as by a crash")
-            .hint("passthru recover brings the host to before or after"),
+        Failure::Stopped => {
+            Error::new(Kind::NotRolledBack, "stopped by a failpoint, as by a crash")
+                .hint("passthru recover brings the host to before or after")
+        }
     }
 }

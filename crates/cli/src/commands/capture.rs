@@ -21,8 +21,10 @@ pub(super) fn run(args: &args::Capture, global: &Global, out: &mut Out) -> Resul
     let host = host::reading(global)?;
     let file = args.file.display().to_string();
     if args.file.exists() {
-        return Err(Error::input(format!("{file}: exists already; it is left as it is"))
-            .hint("choose another name"));
+        return Err(
+            Error::input(format!("{file}: exists already; it is left as it is"))
+                .hint("choose another name"),
+        );
     }
     host.capture(&args.file)?;
     let partly = host.is_live() && !host::is_root();
@@ -34,9 +36,14 @@ pub(super) fn run(args: &args::Capture, global: &Global, out: &mut Out) -> Resul
         })?;
         return Ok(Outcome::Done);
     }
-    out.text(&format!("Wrote {file}; serial numbers and addresses of network devices are masked."))?;
+    out.text(&format!(
+        "Wrote {file}; serial numbers and addresses of network devices are masked."
+    ))?;
     if partly {
-        out.paragraph(0, "Without root some facts were not measured; sudo passthru capture has all.")?;
+        out.paragraph(
+            0,
+            "Without root some facts were not measured; sudo passthru capture has all.",
+        )?;
     }
     out.text("Every reading command takes it:")?;
     out.command(&show_words(&file))?;

@@ -34,7 +34,10 @@ pub(super) fn run(args: &args::Demo, global: &Global, out: &mut Out) -> Result<O
     }
     if let Some(dir) = &args.reboot_sample {
         if !sample::is_sample(dir) {
-            return Err(Error::input(format!("{}: not a sample host", dir.display())));
+            return Err(Error::input(format!(
+                "{}: not a sample host",
+                dir.display()
+            )));
         }
         reboot::reboot(dir).map_err(|e| at(dir, &e))?;
         return Ok(Outcome::Done);
@@ -44,7 +47,9 @@ pub(super) fn run(args: &args::Demo, global: &Global, out: &mut Out) -> Result<O
             .hint("every command it shows has: devices, doctor, plan, verify …"));
     }
     if global.host.is_some() || global.root.is_some() {
-        return Err(Error::usage("the demo brings its own host; leave out --root and --host"));
+        return Err(Error::usage(
+            "the demo brings its own host; leave out --root and --host",
+        ));
     }
     let scratch = tempfile::Builder::new()
         .prefix("passthru-demo-")
@@ -74,7 +79,7 @@ fn cycle(root: &Path, out: &mut Out) -> Result<Outcome> {
     let host = host::writing(&global, "demo")?;
 
     step(out, 1, "Look", "passthru devices; passthru doctor")?;
-    let facts = host.facts(Wanted::everything())?;
+    let facts = host.facts(Wanted::all())?;
     show::devices::show_cards(out, &facts)?;
     out.blank()?;
     show::doctor::verdict(out, &doctor(&facts))?;
@@ -90,7 +95,12 @@ fn cycle(root: &Path, out: &mut Out) -> Result<Outcome> {
         return Ok(Outcome::No);
     }
 
-    step(out, 3, "Apply", &format!("sudo passthru apply --gpu {CARD}"))?;
+    step(
+        out,
+        3,
+        "Apply",
+        &format!("sudo passthru apply --gpu {CARD}"),
+    )?;
     let applied = transaction::apply(&host, &global, &plan, 0, out)?;
     out.blank()?;
     out.paragraph(

@@ -52,7 +52,13 @@ fn entry(record: &Record) -> Entry<'_> {
         state: record.state,
         begun: record.begun,
         since: record.since,
-        cards: record.plan.intent.gpu.iter().map(ToString::to_string).collect(),
+        cards: record
+            .plan
+            .intent
+            .gpu
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         reason: record.reason.as_deref(),
         notes: &record.notes,
     }

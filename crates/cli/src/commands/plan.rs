@@ -24,7 +24,7 @@ struct Document<'a> {
 pub(super) fn run(args: &Want, global: &Global, out: &mut Out) -> Result<Outcome> {
     let intent = intent(args)?;
     let host = host::reading(global)?;
-    let facts = host.facts(Wanted::everything())?;
+    let facts = host.facts(Wanted::all())?;
     let plan = passthru_plan::plan(&facts, &intent);
     if out.is_json() {
         out.json(&Document {
@@ -74,7 +74,10 @@ pub(super) fn apply_words(args: &Want, resolved: &Intent) -> Vec<String> {
     }
     for (flag, set) in [
         ("--headless", resolved.headless),
-        ("--allow-unsafe-interrupts", resolved.allow_unsafe_interrupts),
+        (
+            "--allow-unsafe-interrupts",
+            resolved.allow_unsafe_interrupts,
+        ),
         ("--iommu-only", resolved.iommu_only),
     ] {
         if set {
@@ -117,19 +120,20 @@ fn from_file(file: &Path) -> Result<Intent> {
     let fail = |e: std::io::Error| Error::input(format!("{name}: {e}"));
     let size = std::fs::metadata(file).map_err(fail)?.len();
     if size > INTENT_LIMIT {
-        return Err(Error::input(format!("{name}: too large for an intent file")));
+        return Err(Error::input(format!(
+            "{name}: too large for an intent file"
+        )));
     }
     let text = std::fs::read_to_string(file).map_err(fail)?;
     toml::from_str(&text).map_err(|e| {
-        Error::input(format!("{name}: {}", e.to_string().trim_end())).hint(
-            "the keys are gpu, with, binding, headless, allow-unsafe-interrupts, iommu-only",
-        )
+        Error::input(format!("{name}: {}", e.to_string().trim_end()))
+            .hint("the keys are gpu, with, binding, headless, allow-unsafe-interrupts, iommu-only")
     })
 }
 
 /// What the plan says about the host's facts, for commands that carry it out.
 pub(super) fn make(host: &host::Host, intent: &Intent) -> Result<(Facts, Plan)> {
-    let facts = host.facts(Wanted::everything())?;
+    let facts = host.facts(Wanted::all())?;
     let plan = passthru_plan::plan(&facts, intent);
     Ok((facts, plan))
 }

@@ -21,16 +21,20 @@ const WAIT: u64 = 60;
 
 pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
     if out.is_json() || !out.can_ask() {
-        return Err(Error::usage("passthru setup asks questions, and this is not a terminal")
-            .hint("passthru devices shows the cards")
-            .hint("passthru plan --gpu ADDR shows what would be done, apply does it"));
+        return Err(
+            Error::usage("passthru setup asks questions, and this is not a terminal")
+                .hint("passthru devices shows the cards")
+                .hint("passthru plan --gpu ADDR shows what would be done, apply does it"),
+        );
     }
     let host = host::writing(global, "setup")?;
     transaction::recover(&host, global, out)?;
-    let facts = host.facts(Wanted::everything())?;
+    let facts = host.facts(Wanted::all())?;
     let cards = show::devices::cards(&facts);
     if cards.is_empty() {
-        out.text("This host has no display controller on its PCI bus: there is no card to give away.")?;
+        out.text(
+            "This host has no display controller on its PCI bus: there is no card to give away.",
+        )?;
         return Ok(Outcome::No);
     }
     list(&facts, &cards, out)?;
@@ -79,7 +83,11 @@ fn list(facts: &Facts, cards: &[CardView<'_>], out: &mut Out) -> Result<()> {
     out.line(&Line::new().bold("Cards of this host"))?;
     for (i, card) in cards.iter().enumerate() {
         let lead = Line::new().put(Style::Accent, format!("  {}  ", i + 1));
-        let title = format!("{}  {}", card.display.address.slot_text(), card.display.label());
+        let title = format!(
+            "{}  {}",
+            card.display.address.slot_text(),
+            card.display.label()
+        );
         out.wrapped(lead, Style::Bold, &title)?;
         let functions: Vec<_> = card.functions.iter().map(|f| f.class.word()).collect();
         out.paragraph(5, &functions.join(", "))?;
@@ -92,7 +100,11 @@ fn list(facts: &Facts, cards: &[CardView<'_>], out: &mut Out) -> Result<()> {
             )?;
         }
         for text in against {
-            out.wrapped(Line::new().plain("     ").put(Style::Warn, "! "), Style::Plain, &text)?;
+            out.wrapped(
+                Line::new().plain("     ").put(Style::Warn, "! "),
+                Style::Plain,
+                &text,
+            )?;
         }
     }
     out.blank()?;
@@ -125,6 +137,9 @@ fn choose<'a, 'b>(cards: &'a [CardView<'b>], out: &mut Out) -> Result<Option<&'a
         if let Some(card) = number.and_then(|n| cards.get(n)) {
             return Ok(Some(card));
         }
-        out.text(&format!("\"{answer}\" is not a number from 1 to {}.", cards.len()))?;
+        out.text(&format!(
+            "\"{answer}\" is not a number from 1 to {}.",
+            cards.len()
+        ))?;
     }
 }

@@ -32,7 +32,7 @@ struct Document<'a> {
 
 pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
     let host = host::reading(global)?;
-    let facts = host.facts(Wanted::everything())?;
+    let facts = host.facts(Wanted::all())?;
     let findings = doctor(&facts);
     let cards = show::devices::cards(&facts);
     // Without root the journal is closed; the rest of the answer is still worth having.
@@ -45,7 +45,10 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
             distribution: distribution(&facts),
             kernel: facts.kernel.release.as_deref(),
             verdict: Verdict::of(&findings),
-            cards: cards.iter().map(|card| card.display.address.to_string()).collect(),
+            cards: cards
+                .iter()
+                .map(|card| card.display.address.to_string())
+                .collect(),
             state,
             transactions: applied.as_ref().map_or(&[], |(numbers, _)| numbers),
             next: &next.command,
@@ -54,7 +57,11 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
     }
     let unknown = "not measured";
     field(out, "host", distribution(&facts).unwrap_or(unknown))?;
-    field(out, "kernel", facts.kernel.release.as_deref().unwrap_or(unknown))?;
+    field(
+        out,
+        "kernel",
+        facts.kernel.release.as_deref().unwrap_or(unknown),
+    )?;
     let loader = facts.boot.loader.value().map_or(unknown, |l| l.name());
     let generator = facts.boot.generator.value().map_or(unknown, |g| g.name());
     field(out, "boot", &format!("{loader}, {generator}"))?;

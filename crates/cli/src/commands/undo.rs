@@ -74,8 +74,10 @@ fn chosen(wanted: Option<u32>, mut records: Vec<Record>) -> Result<Option<Record
         return Ok(latest.map(|at| records.swap_remove(at)));
     };
     let Some(at) = records.iter().position(|r| r.number == number) else {
-        return Err(Error::usage(format!("there is no transaction {number} on this host"))
-            .hint("passthru history lists them"));
+        return Err(
+            Error::usage(format!("there is no transaction {number} on this host"))
+                .hint("passthru history lists them"),
+        );
     };
     let record = records.swap_remove(at);
     if record.state == State::Applied {
@@ -94,7 +96,11 @@ pub(super) fn preview(record: &Record, out: &mut Out) -> Result<()> {
     for change in record.plan.changes.iter().rev() {
         match change {
             Change::Edit { path, before, .. } => {
-                let what = if before.is_none() { "remove " } else { "put back " };
+                let what = if before.is_none() {
+                    "remove "
+                } else {
+                    "put back "
+                };
                 out.text(&format!("  {what}{path}"))?;
             }
             Change::Run { outputs, .. } => {
@@ -115,7 +121,11 @@ pub(super) fn still_running(facts: &Facts, host: &Host, plan: &Plan) -> bool {
         .filter_map(|bound| facts.function(bound.function.address))
         .any(passthru_plan::facts::Function::is_on_vfio);
     let cmdline = host.root().attribute("/proc/cmdline").unwrap_or_default();
-    bound || plan.words.iter().any(|word| kargs::has_word(&cmdline, word))
+    bound
+        || plan
+            .words
+            .iter()
+            .any(|word| kargs::has_word(&cmdline, word))
 }
 
 /// What became of it.
@@ -139,4 +149,3 @@ pub(super) fn result(notes: &[String], number: u32, reboot: bool, out: &mut Out)
     }
     Ok(())
 }
-

@@ -77,7 +77,10 @@ fn display(root: &Path, function: &SampleFunction, present: bool) -> io::Result<
 fn loaded(root: &Path, vfio: bool) -> io::Result<()> {
     let path = root.join("proc/modules");
     let text = fs::read_to_string(&path)?;
-    let mut lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("vfio")).collect();
+    let mut lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.starts_with("vfio"))
+        .collect();
     if vfio {
         lines.extend([
             "vfio_pci 16384 0 - Live 0x0000000000000000",
@@ -99,7 +102,11 @@ impl Words {
     fn of(line: &str) -> Self {
         let list = |name: &str| {
             line.split_whitespace()
-                .filter_map(|word| word.replace("vfio_pci", "vfio-pci").strip_prefix(name).map(str::to_owned))
+                .filter_map(|word| {
+                    word.replace("vfio_pci", "vfio-pci")
+                        .strip_prefix(name)
+                        .map(str::to_owned)
+                })
                 .flat_map(|list| list.split(',').map(str::to_owned).collect::<Vec<_>>())
                 .collect()
         };

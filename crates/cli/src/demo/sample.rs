@@ -43,8 +43,17 @@ pub(crate) fn functions() -> Vec<SampleFunction> {
     lines
         .filter_map(|line| {
             let fields: Vec<&str> = line.split_whitespace().collect();
-            let [address, above, class, ids, subsystem, revision, driver, module, group] =
-                fields[..]
+            let [
+                address,
+                above,
+                class,
+                ids,
+                subsystem,
+                revision,
+                driver,
+                module,
+                group,
+            ] = fields[..]
             else {
                 return None;
             };
@@ -139,7 +148,8 @@ impl Writer<'_> {
         let (vendor, device) = f.ids.split_once(':').unwrap_or_default();
         let subsystem = f.subsystem.as_deref().unwrap_or("0000:0000");
         let (subvendor, subdevice) = subsystem.split_once(':').unwrap_or_default();
-        let class = |range| f.class.get(range).unwrap_or_default().to_uppercase();
+        let class =
+            |range: std::ops::Range<usize>| f.class.get(range).unwrap_or_default().to_uppercase();
         let attributes = [
             ("class", format!("0x{}", f.class)),
             ("vendor", format!("0x{vendor}")),

@@ -47,7 +47,9 @@ impl SampleTools {
                 let target = value("-o").unwrap_or("/boot/grub/grub.cfg");
                 (
                     self.grub_mkconfig(target),
-                    format!("Generating grub configuration file ...\nFound linux image: /boot/vmlinuz-{RELEASE}\ndone\n"),
+                    format!(
+                        "Generating grub configuration file ...\nFound linux image: /boot/vmlinuz-{RELEASE}\ndone\n"
+                    ),
                 )
             }
             Some("update-grub") => (self.grub_mkconfig("/boot/grub/grub.cfg"), String::new()),
@@ -123,11 +125,20 @@ impl SampleTools {
         archive.file("init", 0o755, b"#!/bin/sh\n# The sample's init.\n");
         archive.file("scripts/init-top/udev", 0o755, b"#!/bin/sh\n");
         let mut add = |name: &str| {
-            archive.file(&format!("{modules}/kernel/drivers/{name}.ko.xz"), 0o644, b"sample module\n");
+            archive.file(
+                &format!("{modules}/kernel/drivers/{name}.ko.xz"),
+                0o644,
+                b"sample module\n",
+            );
         };
         add("gpu/drm/nouveau/nouveau");
         if self.wants_vfio() {
-            for name in ["pci/vfio-pci", "pci/vfio-pci-core", "vfio", "vfio_iommu_type1"] {
+            for name in [
+                "pci/vfio-pci",
+                "pci/vfio-pci-core",
+                "vfio",
+                "vfio_iommu_type1",
+            ] {
                 add(&format!("vfio/{name}"));
             }
         }
@@ -139,7 +150,11 @@ impl SampleTools {
         for path in self.list("/etc/initramfs-tools/scripts/init-top", "") {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let _ = writeln!(order, "/scripts/init-top/{name} \"$@\"");
-            archive.file(&format!("scripts/init-top/{name}"), 0o755, &fs::read(&path)?);
+            archive.file(
+                &format!("scripts/init-top/{name}"),
+                0o755,
+                &fs::read(&path)?,
+            );
         }
         order.push_str("/scripts/init-top/udev \"$@\"\n");
         archive.file("scripts/init-top/ORDER", 0o644, order.as_bytes());

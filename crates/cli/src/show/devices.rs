@@ -14,11 +14,31 @@ use super::{
 use crate::out::Out;
 
 const COLUMNS: [Column; 5] = [
-    Column { title: "", min: 7, rank: 0 },
-    Column { title: "", min: 8, rank: 1 },
-    Column { title: "", min: 9, rank: 4 },
-    Column { title: "", min: 6, rank: 2 },
-    Column { title: "", min: 10, rank: 3 },
+    Column {
+        title: "",
+        min: 7,
+        rank: 0,
+    },
+    Column {
+        title: "",
+        min: 8,
+        rank: 1,
+    },
+    Column {
+        title: "",
+        min: 9,
+        rank: 4,
+    },
+    Column {
+        title: "",
+        min: 6,
+        rank: 2,
+    },
+    Column {
+        title: "",
+        min: 10,
+        rank: 3,
+    },
 ];
 
 /// One function as a row.
@@ -53,7 +73,8 @@ pub(crate) struct CardView<'a> {
 pub(crate) fn cards(facts: &Facts) -> Vec<CardView<'_>> {
     let mut cards: Vec<CardView<'_>> = Vec::new();
     for display in card::gpus(facts) {
-        let shown = |card: &CardView<'_>| card.functions.iter().any(|f| f.address == display.address);
+        let shown =
+            |card: &CardView<'_>| card.functions.iter().any(|f| f.address == display.address);
         if cards.iter().any(shown) {
             continue;
         }
@@ -227,18 +248,40 @@ pub(crate) fn show_all(out: &mut Out, facts: &Facts) -> io::Result<()> {
 pub(crate) fn show_tree(out: &mut Out, facts: &Facts) -> io::Result<()> {
     let mut tree = Tree::default();
     for function in &facts.functions {
-        let parent = function.parent.filter(|&parent| facts.function(parent).is_some());
+        let parent = function
+            .parent
+            .filter(|&parent| facts.function(parent).is_some());
         tree.below.entry(parent).or_default().push(function);
     }
     for root in tree.below.get(&None).cloned().unwrap_or_default() {
         tree.grow(root, 0);
     }
     let spec = [
-        Column { title: "", min: 7, rank: 0 },
-        Column { title: "", min: 8, rank: 1 },
-        Column { title: "", min: 5, rank: 2 },
-        Column { title: "", min: 6, rank: 3 },
-        Column { title: "", min: 10, rank: 4 },
+        Column {
+            title: "",
+            min: 7,
+            rank: 0,
+        },
+        Column {
+            title: "",
+            min: 8,
+            rank: 1,
+        },
+        Column {
+            title: "",
+            min: 5,
+            rank: 2,
+        },
+        Column {
+            title: "",
+            min: 6,
+            rank: 3,
+        },
+        Column {
+            title: "",
+            min: 10,
+            rank: 4,
+        },
     ];
     for line in table::set(&spec, &tree.rows, 0, out.columns()) {
         out.line(&line)?;
@@ -264,10 +307,17 @@ impl<'a> Tree<'a> {
         }
         let mut cells = row(function, None);
         cells[0].1 = format!("{}{}", "  ".repeat(depth), cells[0].1);
-        let group = function.group.map_or(String::new(), |id| format!("group {id}"));
+        let group = function
+            .group
+            .map_or(String::new(), |id| format!("group {id}"));
         cells[2] = (Style::Dim, group);
         self.rows.push(cells);
-        for child in self.below.get(&Some(function.address)).cloned().unwrap_or_default() {
+        for child in self
+            .below
+            .get(&Some(function.address))
+            .cloned()
+            .unwrap_or_default()
+        {
             self.grow(child, depth + 1);
         }
     }

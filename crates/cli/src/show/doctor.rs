@@ -62,7 +62,11 @@ fn one(out: &mut Out, finding: &Finding) -> io::Result<()> {
     }
     let label = |text: &str| Line::new().plain("      ").dim(format!("{text:<5}"));
     for (i, evidence) in finding.evidence.iter().enumerate() {
-        out.wrapped(label(if i == 0 { "seen" } else { "" }), Style::Plain, evidence)?;
+        out.wrapped(
+            label(if i == 0 { "seen" } else { "" }),
+            Style::Plain,
+            evidence,
+        )?;
     }
     if finding.status != Status::Yes && !finding.why.is_empty() {
         out.wrapped(label("why"), Style::Plain, &finding.why)?;
@@ -82,11 +86,19 @@ pub(crate) fn verdict(out: &mut Out, findings: &[Finding]) -> io::Result<()> {
         Verdict::Ready => ("Ready", Style::Good, "nothing stands in the way".to_owned()),
         Verdict::Blocked => {
             let n = count(findings, Status::No);
-            ("Not ready", Style::Bad, things(n, "stands in the way", "stand in the way"))
+            (
+                "Not ready",
+                Style::Bad,
+                things(n, "stands in the way", "stand in the way"),
+            )
         }
         Verdict::Unknown => {
             let n = count(findings, Status::Unknown);
-            ("Unknown", Style::Warn, things(n, "was not measured", "were not measured"))
+            (
+                "Unknown",
+                Style::Warn,
+                things(n, "was not measured", "were not measured"),
+            )
         }
     };
     out.line(&Line::new().put(style, word).plain(format!(": {rest}.")))

@@ -13,7 +13,11 @@ use crate::out::Out;
 /// What is the matter with a plan that will not be carried out.
 pub(crate) fn refusals(out: &mut Out, plan: &Plan) -> io::Result<()> {
     for refusal in &plan.refusals {
-        out.wrapped(Line::new().put(Style::Bad, "refused  "), Style::Plain, &refusal.why)?;
+        out.wrapped(
+            Line::new().put(Style::Bad, "refused  "),
+            Style::Plain,
+            &refusal.why,
+        )?;
         out.wrapped(
             Line::new().plain("  ").dim("way out  "),
             Style::Plain,
@@ -38,7 +42,11 @@ fn within(out: &mut Out, facts: &Facts, plan: &Plan, lines: usize) -> io::Result
     header(out, facts, plan)?;
     for notice in &plan.notices {
         out.blank()?;
-        out.wrapped(Line::new().put(Style::Warn, "note  "), Style::Plain, &notice.text)?;
+        out.wrapped(
+            Line::new().put(Style::Warn, "note  "),
+            Style::Plain,
+            &notice.text,
+        )?;
     }
     if !plan.refusals.is_empty() {
         out.blank()?;
@@ -73,7 +81,11 @@ pub(crate) fn header(out: &mut Out, facts: &Facts, plan: &Plan) -> io::Result<()
         .and_then(|gpu| facts.function(gpu.address));
     let title = match first {
         Some(function) => {
-            format!("Card {}  {}", function.address.slot_text(), function.label())
+            format!(
+                "Card {}  {}",
+                function.address.slot_text(),
+                function.label()
+            )
         }
         None if plan.intent.iommu_only => "Turn the IOMMU on; bind nothing yet".to_owned(),
         None => "Plan".to_owned(),
@@ -88,7 +100,10 @@ pub(crate) fn header(out: &mut Out, facts: &Facts, plan: &Plan) -> io::Result<()
         .map(|bound| {
             let address = bound.function.address;
             let function = facts.function(address);
-            let ids = bound.function.ids.map_or(String::new(), |ids| ids.to_string());
+            let ids = bound
+                .function
+                .ids
+                .map_or(String::new(), |ids| ids.to_string());
             let method = match bound.method {
                 Method::Ids => "by ids",
                 Method::ByAddress => "by address",
@@ -104,15 +119,27 @@ pub(crate) fn header(out: &mut Out, facts: &Facts, plan: &Plan) -> io::Result<()
                     Style::Plain,
                     format!(
                         "{} -> vfio-pci",
-                        function.and_then(|f| f.driver.as_deref()).unwrap_or("no driver")
+                        function
+                            .and_then(|f| f.driver.as_deref())
+                            .unwrap_or("no driver")
                     ),
                 ),
                 (Style::Plain, method.to_owned()),
             ]
         })
         .collect();
-    let column = |min, rank| table::Column { title: "", min, rank };
-    let spec = [column(12, 0), column(9, 3), column(8, 4), column(12, 1), column(6, 2)];
+    let column = |min, rank| table::Column {
+        title: "",
+        min,
+        rank,
+    };
+    let spec = [
+        column(12, 0),
+        column(9, 3),
+        column(8, 4),
+        column(12, 1),
+        column(6, 2),
+    ];
     for line in table::set(&spec, &rows, 2, out.columns()) {
         out.line(&line)?;
     }
@@ -193,9 +220,7 @@ fn change(
 pub(crate) fn brief(change: &Change) -> String {
     match change {
         Change::Edit {
-            path,
-            before: None,
-            ..
+            path, before: None, ..
         } => format!("create {path}"),
         Change::Edit {
             path, after: None, ..

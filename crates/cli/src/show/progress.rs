@@ -66,7 +66,9 @@ impl<'a> Shown<'a> {
                 line
             };
             let mark = Line::new().put(Style::Good, "  ✓ ");
-            let line = line.spans().fold(mark, |l, (style, text)| l.put(style, text));
+            let line = line
+                .spans()
+                .fold(mark, |l, (style, text)| l.put(style, text));
             let _ = self.out.line(&line).and_then(|()| self.out.flush());
         }
     }
@@ -96,7 +98,9 @@ impl Progress for Shown<'_> {
                     .plain(plan::brief(change));
                 let running = line
                     .spans()
-                    .fold(Line::new().plain("  · "), |l, (style, text)| l.put(style, text));
+                    .fold(Line::new().plain("  · "), |l, (style, text)| {
+                        l.put(style, text)
+                    });
                 let _ = self.out.transient(&running);
                 self.last_said = Duration::ZERO;
                 self.step = Some((line, Instant::now()));
@@ -111,7 +115,10 @@ impl Progress for Shown<'_> {
                 self.say(Style::Plain, &format!("restored {path}"));
             }
             Event::Rerunning { argv } => {
-                self.say(Style::Plain, &format!("running {} again", plan::command(argv)));
+                self.say(
+                    Style::Plain,
+                    &format!("running {} again", plan::command(argv)),
+                );
             }
             Event::Said(text) if self.out.is_verbose() => {
                 for line in text.lines() {
@@ -129,7 +136,9 @@ impl Shown<'_> {
         if time >= QUIET {
             let running = line
                 .spans()
-                .fold(Line::new().plain("  · "), |l, (style, text)| l.put(style, text))
+                .fold(Line::new().plain("  · "), |l, (style, text)| {
+                    l.put(style, text)
+                })
                 .dim(format!("  {} s", time.as_secs()));
             let _ = self.out.transient(&running);
         }

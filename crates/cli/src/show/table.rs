@@ -75,7 +75,9 @@ fn widths(spec: &[Column], rows: &[Vec<Cell>], limit: Option<usize>) -> Vec<usiz
                 return widths;
             }
             if widths[i] > 0 && spec[i].rank > 0 {
-                widths[i] = widths[i].saturating_sub(excess).max(spec[i].min.min(widths[i]));
+                widths[i] = widths[i]
+                    .saturating_sub(excess)
+                    .max(spec[i].min.min(widths[i]));
             }
         }
         if total(&widths) <= limit {
@@ -108,14 +110,30 @@ mod tests {
     use super::*;
 
     const SPEC: [Column; 3] = [
-        Column { title: "", min: 4, rank: 0 },
-        Column { title: "", min: 4, rank: 1 },
-        Column { title: "", min: 6, rank: 2 },
+        Column {
+            title: "",
+            min: 4,
+            rank: 0,
+        },
+        Column {
+            title: "",
+            min: 4,
+            rank: 1,
+        },
+        Column {
+            title: "",
+            min: 6,
+            rank: 2,
+        },
     ];
 
     fn shown(limit: Option<usize>) -> String {
         let cell = |text: &str| (Style::Plain, text.to_owned());
-        let rows = [vec![cell("01:00.0"), cell("nouveau"), cell("GeForce RTX 2060")]];
+        let rows = [vec![
+            cell("01:00.0"),
+            cell("nouveau"),
+            cell("GeForce RTX 2060"),
+        ]];
         let lines = set(&SPEC, &rows, 0, limit);
         let text: String = lines[0].spans().map(|(_, text)| text.to_owned()).collect();
         text.trim_end().to_owned()
