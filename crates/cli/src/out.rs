@@ -184,12 +184,18 @@ impl Out {
 
     /// An error, on standard error.
     pub(crate) fn error(&mut self, message: &str, hints: &[String]) -> io::Result<()> {
-        let mut lines = vec![Line::new().put(Style::Bad, "error: ").plain(message)];
-        lines.extend(
-            hints
-                .iter()
-                .map(|hint| Line::new().put(Style::Accent, "hint: ").plain(hint)),
-        );
+        let errors = [(Style::Bad, "error: ", message)].into_iter();
+        let hints = hints
+            .iter()
+            .map(|hint| (Style::Accent, "hint: ", hint.as_str()));
+        let mut lines = Vec::new();
+        for (style, label, text) in errors.chain(hints) {
+            let mut parts = text.lines();
+            let first = parts.next().unwrap_or_default();
+            lines.push(Line::new().put(style, label).plain(first));
+            // An excerpt of a file: what points at a column must stay in its column.
+            lines.extend(parts.map(|part| Line::new().plain("  ").plain(part)));
+        }
         let mut stderr = io::stderr().lock();
         for line in lines {
             writeln!(stderr, "{}", render(&line, self.error_color))?;
