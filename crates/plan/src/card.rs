@@ -1,1 +1,69 @@
 //! A card: all functions of a slot and what must travel with it.
+
+use alloc::vec::Vec;
+
+use crate::{
+    facts::{Facts, Function},
+    pci::Address,
+};
+
+/// The endpoints that make up the card of which `address` is a function, in address order.
+///
+/// That is every endpoint of the slot and, where the card carries a PCIe switch of its own, every
+/// endpoint below that switch (AMD cards since Navi have one in front of the GPU; Intel Arc cards
+/// have their audio function on a second branch of theirs). A switch belongs to the card if its
+/// vendor is the card's vendor and it is not a root port; a switch on the mainboard is neither.
+pub fn functions_of(facts: &Facts, address: Address) -> Vec<Address> {
+    let Some(function) = facts.function(address) else {
+        return Vec::new();
+    };
+    let top = own_switch(facts, function);
+    facts
+        .functions
+        .iter()
+        .filter(|f| !f.class.is_bridge())
+        .filter(|f| {
+            f.address.slot() == address.slot() || top.is_some_and(|top| is_below(facts, f, top))
+        })
+        .map(|f| f.address)
+        .collect()
+}
+
+/// The display functions that a user would name: no virtual functions.
+pub fn gpus(facts: &Facts) -> impl Iterator<Item = &Function> {
+    facts
+        .functions
+        .iter()
+        .filter(|f| f.class.is_display() && f.physfn.is_none())
+}
+
+/// Topmost bridge of the card's own switch.
+fn own_switch(facts: &Facts, function: &Function) -> Option<Address> {
+    let mut top = None;
+    for bridge in ancestors(facts, function) {
+        let is_root_port = bridge.parent.is_none();
+        if is_root_port || bridge.ids.vendor != function.ids.vendor {
+            break;
+        }
+        top = Some(bridge.address);
+    }
+    top
+}
+
+fn is_below(facts: &Facts, function: &Function, bridge: Address) -> bool {
+    ancestors(facts, function).any(|above| above.address == bridge)
+}
+
+/// Bridges above a function, nearest first. A loop in damaged facts ends the walk.
+pub(crate) fn ancestors<'a>(
+    facts: &'a Facts,
+    function: &'a Function,
+) -> impl Iterator<Item = &'a Function> {
+    let mut next = function.parent;
+    core::iter::from_fn(move || {
+        let bridge = facts.function(next?)?;
+        next = bridge.parent;
+        Some(bridge)
+    })
+    .take(64)
+}

@@ -83,3 +83,36 @@ impl Change {
         }
     }
 }
+
+/// What an image lacks of `entries` and `texts` (see [`Expect::Image`]): `found` are its paths,
+/// `found_texts` the texts that were kept.
+pub fn image_mistakes(
+    entries: &[String],
+    texts: &[(String, String)],
+    found: &[String],
+    found_texts: &alloc::collections::BTreeMap<String, String>,
+) -> Vec<String> {
+    use alloc::format;
+    let holds = |pattern: &str| match pattern.strip_suffix('*') {
+        Some(start) => found.iter().any(|path| path.starts_with(start)),
+        None => found.iter().any(|path| path == pattern),
+    };
+    let mut missing: Vec<String> = entries
+        .iter()
+        .filter(|alternatives| !alternatives.split('|').any(holds))
+        .map(|alternatives| {
+            format!(
+                "{} is not in it",
+                alternatives.split('|').next().unwrap_or(alternatives)
+            )
+        })
+        .collect();
+    for (path, text) in texts {
+        match found_texts.get(path) {
+            Some(found) if found == text => {}
+            Some(_) => missing.push(format!("{path} in it has another text than planned")),
+            None => missing.push(format!("{path} is not in it")),
+        }
+    }
+    missing
+}

@@ -14,6 +14,8 @@ pub struct Verification {
     pub devices: Vec<VerifiedFunction>,
     /// What differs, one sentence each.
     pub drift: Vec<String>,
+    /// What could not be looked at, one line each.
+    pub not_measured: Vec<String>,
 }
 
 /// Where an applied plan stands.

@@ -146,9 +146,7 @@ impl<'a, 'e> Transaction<'a, 'e> {
         let manifest = save(engine, writer, &saved, token, touches, directories)?;
         write_json(writer, root, &format!("{directory}/plan.json"), file)?;
         // Saving took a while: what was saved must still be what was planned for.
-        if let Err(trouble) = unchanged_since_planned(root, &file.plan.changes) {
-            return Err(trouble);
-        }
+        unchanged_since_planned(root, &file.plan.changes)?;
         let event = journal::Event::Begin {
             boot: engine.boot(),
             packages: engine.packages(),

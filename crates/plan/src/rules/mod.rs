@@ -1,11 +1,169 @@
-//! One decision per file.
+//! One decision per file, and the order in which they are made.
+//!
+//! ```text
+//! select   which functions are meant, and are they what they were?
+//! claims   does the host need any of them?
+//! groups   can their IOMMU groups be given away?
+//! display  does the host keep a picture?
+//! iommu    is translation on, and what turns it on?
+//! kernels  which kernels can do it?
+//! binding  ids or address, for each function
+//! stack    the files and commands of this boot stack
+//! ```
 
-use crate::{facts::Facts, intent::Intent, plan::Plan, verify::Verification};
+mod binding;
+mod claims;
+mod display;
+mod groups;
+mod iommu;
+mod kernels;
+mod select;
+pub(crate) mod stack;
+mod verify;
 
-pub(crate) fn plan(_facts: &Facts, _intent: &Intent) -> Plan {
-    unimplemented!()
+use alloc::{format, string::String, vec::Vec};
+
+use crate::{
+    facts::{Facts, Function},
+    intent::{Intent, Selector},
+    pci::Address,
+    plan::{Notice, Plan, Refusal},
+};
+
+pub use groups::{Blocker, blockers, is_exempt_driver};
+pub use iommu::is_active as iommu_is_active;
+pub use stack::grub_mistakes;
+pub(crate) use verify::verify;
+
+/// What the decisions are made from, and what they add to.
+struct Draft<'a> {
+    facts: &'a Facts,
+    intent: &'a Intent,
+    /// Functions that will belong to vfio-pci, in address order.
+    chosen: Vec<Address>,
+    refusals: Vec<Refusal>,
+    notices: Vec<Notice>,
 }
 
-pub(crate) fn verify(_facts: &Facts, _intent: &Intent) -> Verification {
-    unimplemented!()
+impl<'a> Draft<'a> {
+    fn refuse(&mut self, id: &str, why: impl Into<String>, way_out: impl Into<String>) {
+        self.refusals.push(Refusal {
+            id: id.into(),
+            why: why.into(),
+            way_out: way_out.into(),
+        });
+    }
+
+    fn notice(&mut self, id: &str, text: impl Into<String>) {
+        self.notices.push(Notice {
+            id: id.into(),
+            text: text.into(),
+        });
+    }
+
+    fn is_chosen(&self, address: Address) -> bool {
+        self.chosen.binary_search(&address).is_ok()
+    }
+
+    fn chosen_functions(&self) -> impl Iterator<Item = &'a Function> + use<'a, '_> {
+        let facts = self.facts;
+        self.chosen
+            .iter()
+            .filter_map(move |&address| facts.function(address))
+    }
+}
+
+/// `0000:01:00.0 (GeForce RTX 2060, nouveau)`: how a function is named in sentences.
+pub(crate) fn describe(function: &Function) -> String {
+    let driver = function.driver.as_deref().unwrap_or("no driver");
+    format!(
+        "{} ({}, {}, {driver})",
+        function.address,
+        function.class.word(),
+        function.label()
+    )
+}
+
+pub(crate) fn plan(facts: &Facts, intent: &Intent) -> Plan {
+    let mut draft = Draft {
+        facts,
+        intent,
+        chosen: Vec::new(),
+        refusals: Vec::new(),
+        notices: Vec::new(),
+    };
+    let resolved = select::select(&mut draft);
+    claims::check(&mut draft);
+    groups::check(&mut draft);
+    display::check(&mut draft);
+    let iommu_words = iommu::words(&mut draft);
+    let kernels = kernels::check(&mut draft);
+    let bindings = if intent.iommu_only {
+        Vec::new()
+    } else {
+        binding::methods(&mut draft)
+    };
+    let outcome = stack::changes(&mut draft, &iommu_words, &bindings, &kernels);
+
+    let refused = !draft.refusals.is_empty();
+    let (words, changes) = if refused {
+        (Vec::new(), Vec::new())
+    } else {
+        (outcome.words, outcome.changes)
+    };
+    let reboot = !changes.is_empty();
+    let statements = if refused {
+        Vec::new()
+    } else {
+        outcome_of(&draft, &bindings, &words)
+    };
+    Plan {
+        intent: resolved,
+        refusals: draft.refusals,
+        notices: draft.notices,
+        bindings,
+        words,
+        changes,
+        reboot,
+        outcome: statements,
+    }
+}
+
+/// What will be true after the reboot, in sentences.
+fn outcome_of(
+    draft: &Draft<'_>,
+    bindings: &[crate::plan::BoundFunction],
+    words: &[String],
+) -> Vec<String> {
+    let mut outcome = Vec::new();
+    if draft.intent.iommu_only {
+        outcome.push(String::from(
+            "The IOMMU translates, and every function has a group. Nothing is bound to vfio-pci.",
+        ));
+    }
+    for bound in bindings {
+        let address = bound.function.address;
+        let label = draft
+            .facts
+            .function(address)
+            .map_or_else(String::new, |f| format!(" ({})", f.label()));
+        outcome.push(format!(
+            "{address}{label} belongs to vfio-pci from the start of every normal boot."
+        ));
+    }
+    if !words.is_empty() {
+        outcome.push(String::from(
+            "The boot menu keeps an entry \"… without passthru\" that starts this host as it is today; so does the recovery entry.",
+        ));
+    }
+    outcome
+}
+
+/// A selector with everything known about the function filled in.
+pub(crate) fn identity(function: &Function) -> Selector {
+    Selector {
+        address: function.address,
+        ids: Some(function.ids),
+        subsystem: function.subsystem,
+    }
 }

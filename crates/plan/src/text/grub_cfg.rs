@@ -1,0 +1,246 @@
+//! grub.cfg as grub-mkconfig writes it: menu entries and what they boot.
+
+use alloc::{string::String, vec::Vec};
+
+/// A menu entry.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Entry {
+    /// Titles from the outermost submenu to the entry itself.
+    pub titles: Vec<String>,
+    /// The id after `$menuentry_id_option` or `--id`.
+    pub id: Option<String>,
+    /// Kernel path of the first `linux` command.
+    pub kernel: Option<String>,
+    /// Its arguments: the kernel command line.
+    pub cmdline: String,
+    /// Files of the first `initrd` command.
+    pub initrd: Vec<String>,
+    /// Number of the line with `menuentry`, from 1.
+    pub line: usize,
+}
+
+/// What an entry is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A normal boot of this host's Linux.
+    Normal,
+    /// The distribution's recovery mode.
+    Recovery,
+    /// passthru's own entry that boots as if passthru were not there.
+    WithoutPassthru,
+    /// Not made by the distribution's Linux script: firmware setup, another system, a custom entry.
+    Other,
+}
+
+/// Part of the titles of the entries that boot without passthru's words.
+pub const WITHOUT_TITLE: &str = "without passthru";
+
+impl Entry {
+    /// The entry's own title.
+    pub fn title(&self) -> &str {
+        self.titles.last().map_or("", String::as_str)
+    }
+
+    /// What it is for, by the ids that 10_linux of Debian's GRUB gives its entries; entries of
+    /// other scripts (memory tests, other systems, the user's own) are nobody's business here.
+    pub fn purpose(&self) -> Purpose {
+        let id = self.id.as_deref().unwrap_or("");
+        if self.kernel.is_none() {
+            Purpose::Other
+        } else if self
+            .titles
+            .iter()
+            .any(|title| title.contains(WITHOUT_TITLE))
+        {
+            Purpose::WithoutPassthru
+        } else if !id.starts_with("gnulinux-") {
+            Purpose::Other
+        } else if id.contains("-recovery-") {
+            Purpose::Recovery
+        } else {
+            Purpose::Normal
+        }
+    }
+}
+
+/// The menu entries of a configuration, in order.
+pub fn entries(text: &str) -> Vec<Entry> {
+    // One frame for each open brace: an entry, a submenu's title, or any other block.
+    enum Block {
+        Entry(Entry),
+        Submenu,
+        Other,
+    }
+    let mut found = Vec::new();
+    let mut blocks: Vec<Block> = Vec::new();
+    let mut titles: Vec<String> = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let words = split(line);
+        let Some(command) = words.first() else {
+            continue;
+        };
+        let opens = words.last().is_some_and(|word| word == "{");
+        match command.as_str() {
+            "menuentry" | "submenu" if opens => {
+                let title = words.get(1).cloned().unwrap_or_default();
+                if command == "submenu" {
+                    titles.push(title);
+                    blocks.push(Block::Submenu);
+                } else {
+                    let mut path = titles.clone();
+                    path.push(title);
+                    let id = words
+                        .windows(2)
+                        .find(|pair| {
+                            matches!(
+                                pair[0].as_str(),
+                                "$menuentry_id_option" | "${menuentry_id_option}" | "--id"
+                            )
+                        })
+                        .map(|pair| pair[1].clone());
+                    blocks.push(Block::Entry(Entry {
+                        titles: path,
+                        id,
+                        line: number + 1,
+                        ..Entry::default()
+                    }));
+                }
+            }
+            "}" => match blocks.pop() {
+                Some(Block::Entry(entry)) => found.push(entry),
+                Some(Block::Submenu) => {
+                    titles.pop();
+                }
+                Some(Block::Other) | None => {}
+            },
+            "linux" | "linux16" | "linuxefi" => {
+                if let Some(entry) = innermost(&mut blocks)
+                    && entry.kernel.is_none()
+                    && let Some(kernel) = words.get(1)
+                {
+                    entry.kernel = Some(kernel.clone());
+                    entry.cmdline = after_second_word(line).into();
+                }
+            }
+            "initrd" | "initrd16" | "initrdefi" => {
+                if let Some(entry) = innermost(&mut blocks)
+                    && entry.initrd.is_empty()
+                {
+                    entry.initrd = words[1..].to_vec();
+                }
+            }
+            _ if opens => blocks.push(Block::Other),
+            _ => {}
+        }
+    }
+    return found;
+
+    fn innermost(blocks: &mut [Block]) -> Option<&mut Entry> {
+        blocks.iter_mut().rev().find_map(|block| match block {
+            Block::Entry(entry) => Some(entry),
+            _ => None,
+        })
+    }
+}
+
+/// Words of a line of GRUB script, quotes removed.
+fn split(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            ' ' | '\t' => words.extend(word.take()),
+            '#' if word.is_none() => break,
+            '\'' => word
+                .get_or_insert_default()
+                .extend(chars.by_ref().take_while(|c| *c != '\'')),
+            '"' => {
+                let word = word.get_or_insert_default();
+                while let Some(c) = chars.next() {
+                    match c {
+                        '"' => break,
+                        '\\' => word.extend(chars.next()),
+                        c => word.push(c),
+                    }
+                }
+            }
+            '\\' => word.get_or_insert_default().extend(chars.next()),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+fn after_second_word(line: &str) -> &str {
+    let blank = |c: char| c == ' ' || c == '\t';
+    let rest = line.trim_start_matches(blank);
+    let rest = rest
+        .split_once(blank)
+        .map_or("", |(_, rest)| rest)
+        .trim_start_matches(blank);
+    rest.split_once(blank).map_or("", |(_, rest)| rest).trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const CFG: &str = r#"
+function gfxmode {
+	set gfxpayload="${1}"
+}
+menuentry 'Debian GNU/Linux' --class debian $menuentry_id_option 'gnulinux-simple-1' {
+	if [ x$grub_platform = xxen ]; then insmod xzio; insmod lzopio; fi
+	linux	/boot/vmlinuz-6.12.48 root=UUID=1 ro  quiet
+	initrd	/boot/initrd.img-6.12.48
+}
+submenu 'Advanced options for Debian GNU/Linux' $menuentry_id_option 'gnulinux-advanced-1' {
+	menuentry 'Debian GNU/Linux, with Linux 6.12.48 (recovery mode)' $menuentry_id_option 'gnulinux-6.12.48-recovery-1' {
+		linux	/boot/vmlinuz-6.12.48 root=UUID=1 ro single dis_ucode_ldr
+	}
+}
+menuentry 'It'\''s firmware' $menuentry_id_option 'uefi-firmware' {
+	fwsetup
+}
+"#;
+
+    #[test]
+    fn entries_with_their_submenus() {
+        let found = entries(CFG);
+        let seen: Vec<_> = found
+            .iter()
+            .map(|e| (e.titles.join(">"), e.purpose()))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("Debian GNU/Linux".into(), Purpose::Normal),
+                (
+                    "Advanced options for Debian GNU/Linux>Debian GNU/Linux, with Linux 6.12.48 (recovery mode)".into(),
+                    Purpose::Recovery
+                ),
+                ("It's firmware".into(), Purpose::Other),
+            ]
+        );
+        assert_eq!(found[0].cmdline, "root=UUID=1 ro  quiet");
+        assert_eq!(found[0].initrd, ["/boot/initrd.img-6.12.48"]);
+        assert_eq!(found[1].id.as_deref(), Some("gnulinux-6.12.48-recovery-1"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read(text in any::<String>()) {
+            let _ = entries(&text);
+        }
+
+        #[test]
+        fn any_script_like_text_is_read(text in "(menuentry|submenu|linux|initrd|\\{|\\}|'|\"|\\\\|a|\n| ){0,60}") {
+            for entry in entries(&text) {
+                let _ = (entry.purpose(), entry.title().len());
+            }
+        }
+    }
+}
