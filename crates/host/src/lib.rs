@@ -5,7 +5,12 @@
 
 pub mod exec;
 pub mod observe;
+pub mod failpoint;
+pub mod journal;
+mod lock;
 pub mod root;
+pub mod transaction;
+mod write;
 
 pub use exec::Exec;
 pub use root::{PathError, Root};
