@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use passthru_host::{Exec, Root, archive, capture, exec::Live, observe::observe};
+use passthru_host::{Exec, Root, exec::Live, observe::observe};
 
 pub(crate) use passthru_host::observe::Wanted;
 use passthru_plan::Facts;
@@ -96,7 +96,10 @@ fn open_root(path: &Path) -> Result<Root> {
 }
 
 fn open_capture(path: &Path) -> Result<Root> {
-    Ok(archive::open_host(path)?)
+    if path.is_dir() {
+        return open_root(path);
+    }
+    Err(Error::input(format!("{}: archives cannot be opened yet", path.display())))
 }
 
 impl Host {
@@ -107,7 +110,7 @@ impl Host {
 
     /// Writes the host to `file`.
     pub(crate) fn capture(&self, file: &Path) -> Result<()> {
-        Ok(capture::capture(&self.root, file)?)
+        Err(Error::input(format!("{}: captures cannot be made yet", file.display())))
     }
 
     /// The host's files.

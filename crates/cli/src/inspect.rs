@@ -1,26 +1,24 @@
-//! Looks into what commands made, for the engine: initramfs images and GRUB configurations.
+//! Looks into what commands made, for the engine, with the reader that facts come from too.
 
 use passthru_host::{
     Root,
     observe::read_image,
     transaction::{ImageContents, Inspect},
 };
-use passthru_plan::rules::grub_mistakes;
+use passthru_plan::Measured;
 
-/// The readers that facts come from, too.
+/// Opens initramfs images.
 #[derive(Debug)]
 pub(crate) struct Inspector;
 
 impl Inspect for Inspector {
-    fn image(&self, root: &Root, path: &str, wanted: &[&str]) -> Result<ImageContents, String> {
-        let content = read_image(root, path, wanted).map_err(|e| e.to_string())?;
-        Ok(ImageContents {
-            entries: content.entries.into_iter().collect(),
-            texts: content.texts,
-        })
-    }
-
-    fn grub_words(&self, config: &str, words: &[String]) -> Result<Vec<String>, String> {
-        Ok(grub_mistakes(config, words))
+    fn image(&self, root: &Root, path: &str, keep: &[&str]) -> Result<ImageContents, String> {
+        match read_image(root, path, keep) {
+            Measured::Value(content) => Ok(ImageContents {
+                entries: content.entries,
+                texts: content.texts,
+            }),
+            Measured::NotMeasured(why) => Err(why),
+        }
     }
 }

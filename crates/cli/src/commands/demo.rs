@@ -82,7 +82,9 @@ fn cycle(root: &Path, out: &mut Out) -> Result<Outcome> {
     let facts = host.facts(Wanted::all())?;
     show::devices::show_cards(out, &facts)?;
     out.blank()?;
-    show::doctor::verdict(out, &doctor(&facts))?;
+    let findings = doctor(&facts);
+    show::doctor::summary(out, &findings)?;
+    show::doctor::verdict(out, &findings)?;
 
     step(out, 2, "Plan", &format!("passthru plan --gpu {CARD}"))?;
     let intent = Intent {
@@ -113,6 +115,7 @@ fn cycle(root: &Path, out: &mut Out) -> Result<Outcome> {
 
     step(out, 4, "Reboot, and verify", "passthru verify")?;
     restart(root, out, "as the default entry of its new boot menu says")?;
+    out.blank()?;
     as_it_runs(&host, out)?;
 
     step(out, 5, "Undo", "sudo passthru undo")?;
@@ -122,6 +125,7 @@ fn cycle(root: &Path, out: &mut Out) -> Result<Outcome> {
     }
     let undone = transaction::undo(&host, &global, applied.number, 0, out)?;
     undo::result(&undone.notes, undone.number, false, out)?;
+    out.blank()?;
     restart(root, out, "with the menu it had at first")?;
 
     step(out, 6, "Every byte is back", "")?;
@@ -166,13 +170,11 @@ fn step(out: &mut Out, number: u32, title: &str, command: &str) -> Result<()> {
 
 fn restart(root: &Path, out: &mut Out, how: &str) -> Result<()> {
     reboot::reboot(root).map_err(|e| at(root, &e))?;
-    out.blank()?;
     out.wrapped(
         Line::new().dim("  … "),
         Style::Dim,
         &format!("the sample host starts again (a stand-in for the reboot), {how}"),
     )?;
-    out.blank()?;
     Ok(())
 }
 

@@ -41,6 +41,27 @@ const COLUMNS: [Column; 5] = [
     },
 ];
 
+/// How many of the leading words of a function's name its neighbours of the same vendor share: the
+/// vendor, mostly, and often the chip.
+fn shared_words(function: &Function, neighbours: &[&Function]) -> usize {
+    let words = |f: &Function| -> Vec<String> {
+        let name = f.name.as_deref().unwrap_or_default();
+        name.split(' ').map(str::to_owned).collect()
+    };
+    let own = words(function);
+    neighbours
+        .iter()
+        .filter(|other| other.ids.vendor == function.ids.vendor && other.name != function.name)
+        .map(|other| {
+            own.iter()
+                .zip(words(other))
+                .take_while(|(a, b)| *a == b)
+                .count()
+        })
+        .min()
+        .unwrap_or(0)
+}
+
 /// One function as a row.
 fn row(function: &Function, mark: Option<Style>) -> Vec<Cell> {
     let (driver_style, driver) = match function.driver.as_deref() {
@@ -161,8 +182,19 @@ fn show_card(out: &mut Out, facts: &Facts, card: &CardView<'_>) -> io::Result<()
     let lead = Line::new().bold(format!("Card {}  ", card.display.address.slot_text()));
     out.wrapped(lead, Style::Bold, &name)?;
     let mut rows: Vec<(Option<u32>, Vec<Cell>)> = Vec::new();
+    let all: Vec<&Function> = [&card.functions, &card.in_the_way, &card.beside]
+        .into_iter()
+        .flatten()
+        .copied()
+        .collect();
     let mut add = |functions: &[&Function], mark| {
-        rows.extend(functions.iter().map(|f| (f.group, row(f, mark))));
+        rows.extend(functions.iter().map(|f| {
+            let mut cells = row(f, mark);
+            let name = f.name.as_deref().unwrap_or_default();
+            let words = name.split(' ').skip(shared_words(f, &all));
+            cells[4].1 = words.collect::<Vec<_>>().join(" ");
+            (f.group, cells)
+        }));
     };
     add(&card.functions, None);
     add(&card.in_the_way, Some(Style::Bad));

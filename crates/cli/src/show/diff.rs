@@ -4,30 +4,47 @@ use std::io;
 
 use similar::{ChangeTag, TextDiff};
 
-use super::text::{Line, Style};
+use super::{
+    layout,
+    text::{Line, Style},
+};
 use crate::out::Out;
 
-/// Shows what becomes of `path`, indented; no more than `limit` lines of it.
+/// Shows what becomes of `path`, indented.
 pub(crate) fn show(
     out: &mut Out,
     path: &str,
-    (before, after): (Option<&str>, Option<&str>),
-    limit: usize,
+    before: Option<&str>,
+    after: Option<&str>,
 ) -> io::Result<()> {
-    let lines = lines(path, before, after);
-    // A remark in place of a single line would save nothing.
-    let shown = if lines.len() > limit.saturating_add(1) {
-        limit
-    } else {
-        lines.len()
-    };
-    for (style, text) in &lines[..shown] {
-        out.line(&Line::new().plain("    ").put(*style, text))?;
+    for (style, text) in lines(path, before, after) {
+        out.line(&Line::new().plain("    ").put(style, text))?;
     }
-    let left = lines.len() - shown;
-    if left > 0 {
-        let text = format!("… {left} more lines; passthru plan shows them all");
-        out.line(&Line::new().plain("    ").dim(text))?;
+    Ok(())
+}
+
+/// Texts with more changed lines than this are not shown in short.
+const FEW: usize = 6;
+
+/// Shows the changed lines that are not remarks, if they are few, cut to the width.
+pub(crate) fn show_short(
+    out: &mut Out,
+    before: Option<&str>,
+    after: Option<&str>,
+) -> io::Result<()> {
+    let lines: Vec<_> = lines("", before, after)
+        .into_iter()
+        .skip(2)
+        .filter(|(_, text)| text.starts_with(['+', '-']) && !text[1..].starts_with('#'))
+        .collect();
+    if lines.len() > FEW {
+        let text = format!("… {} lines", lines.len());
+        return out.line(&Line::new().plain("    ").dim(text));
+    }
+    let width = out.text_width().saturating_sub(4);
+    for (style, text) in lines {
+        let text = layout::truncate(&text, width).into_owned();
+        out.line(&Line::new().plain("    ").put(style, text))?;
     }
     Ok(())
 }

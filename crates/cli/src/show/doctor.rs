@@ -104,6 +104,27 @@ pub(crate) fn verdict(out: &mut Out, findings: &[Finding]) -> io::Result<()> {
     out.line(&Line::new().put(style, word).plain(format!(": {rest}.")))
 }
 
+/// How many checks there were, and what is not so.
+pub(crate) fn summary(out: &mut Out, findings: &[Finding]) -> io::Result<()> {
+    for finding in findings.iter().filter(|f| f.status != Status::Yes) {
+        let (symbol, word, style) = answer(finding);
+        let lead = Line::new()
+            .plain("  ")
+            .put(style, format!("{symbol} {word}"))
+            .plain("  ");
+        out.wrapped(lead, Style::Plain, &finding.title)?;
+    }
+    let yes = findings.iter().filter(|f| f.status == Status::Yes).count();
+    if yes > 0 {
+        let lead = Line::new().plain("  ").put(Style::Good, "✓ yes");
+        out.line(&lead.plain(format!(
+            "  {}",
+            things(yes, "is as it should be", "are as they should be")
+        )))?;
+    }
+    Ok(())
+}
+
 fn count(findings: &[Finding], status: Status) -> usize {
     findings
         .iter()

@@ -30,32 +30,14 @@ pub(crate) fn refusals(out: &mut Out, plan: &Plan) -> io::Result<()> {
 
 /// The whole plan.
 pub(crate) fn show(out: &mut Out, facts: &Facts, plan: &Plan) -> io::Result<()> {
-    within(out, facts, plan, usize::MAX)
-}
-
-/// The plan with no more than the first lines of each file.
-pub(crate) fn show_short(out: &mut Out, facts: &Facts, plan: &Plan) -> io::Result<()> {
-    within(out, facts, plan, 7)
-}
-
-fn within(out: &mut Out, facts: &Facts, plan: &Plan, lines: usize) -> io::Result<()> {
-    header(out, facts, plan)?;
-    for notice in &plan.notices {
-        out.blank()?;
-        out.wrapped(
-            Line::new().put(Style::Warn, "note  "),
-            Style::Plain,
-            &notice.text,
-        )?;
-    }
+    opening(out, facts, plan)?;
     if !plan.refusals.is_empty() {
-        out.blank()?;
-        return refusals(out, plan);
+        return Ok(());
     }
     let count = plan.changes.len();
     for (i, change) in plan.changes.iter().enumerate() {
         out.blank()?;
-        self::change(out, (i + 1, count), change, lines)?;
+        self::change(out, i + 1, count, change)?;
     }
     if !plan.words.is_empty() {
         out.heading("Words on the kernel command line")?;
@@ -72,6 +54,42 @@ fn within(out: &mut Out, facts: &Facts, plan: &Plan, lines: usize) -> io::Result
     Ok(())
 }
 
+/// The plan on one screen: what each change is and why, and the short ones in full.
+pub(crate) fn show_short(out: &mut Out, facts: &Facts, plan: &Plan) -> io::Result<()> {
+    opening(out, facts, plan)?;
+    let count = plan.changes.len();
+    if count > 0 {
+        out.blank()?;
+    }
+    for (i, change) in plan.changes.iter().enumerate() {
+        let lead = Line::new().dim(format!("{}/{count} ", i + 1));
+        out.line(&lead.put(Style::Accent, brief(change)))?;
+        out.wrapped(Line::new().plain("    "), Style::Dim, change.why())?;
+        if let Change::Edit { before, after, .. } = change {
+            diff::show_short(out, before.as_deref(), after.as_deref())?;
+        }
+    }
+    Ok(())
+}
+
+/// The card, what to know before saying yes, and what stands in the way.
+fn opening(out: &mut Out, facts: &Facts, plan: &Plan) -> io::Result<()> {
+    header(out, facts, plan)?;
+    for notice in &plan.notices {
+        out.blank()?;
+        out.wrapped(
+            Line::new().put(Style::Warn, "note  "),
+            Style::Plain,
+            &notice.text,
+        )?;
+    }
+    if !plan.refusals.is_empty() {
+        out.blank()?;
+        refusals(out, plan)?;
+    }
+    Ok(())
+}
+
 /// The card, and how each of its functions is bound.
 pub(crate) fn header(out: &mut Out, facts: &Facts, plan: &Plan) -> io::Result<()> {
     let first = plan
@@ -79,18 +97,16 @@ pub(crate) fn header(out: &mut Out, facts: &Facts, plan: &Plan) -> io::Result<()
         .gpu
         .first()
         .and_then(|gpu| facts.function(gpu.address));
-    let title = match first {
+    match first {
         Some(function) => {
-            format!(
-                "Card {}  {}",
-                function.address.slot_text(),
-                function.label()
-            )
+            let lead = Line::new().bold(format!("Card {}  ", function.address.slot_text()));
+            out.wrapped(lead, Style::Bold, &function.label())?;
         }
-        None if plan.intent.iommu_only => "Turn the IOMMU on; bind nothing yet".to_owned(),
-        None => "Plan".to_owned(),
-    };
-    out.wrapped(Line::new(), Style::Bold, &title)?;
+        None if plan.intent.iommu_only => {
+            out.line(&Line::new().bold("Turn the IOMMU on; bind nothing yet"))?;
+        }
+        None => out.line(&Line::new().bold("Plan"))?,
+    }
     if plan.bindings.is_empty() {
         return Ok(());
     }
@@ -143,23 +159,29 @@ pub(crate) fn header(out: &mut Out, facts: &Facts, plan: &Plan) -> io::Result<()
     for line in table::set(&spec, &rows, 2, out.columns()) {
         out.line(&line)?;
     }
-    // Often the same reason holds for all of them: say it once.
-    let mut said: Vec<&str> = Vec::new();
-    for bound in &plan.bindings {
-        if !bound.why.is_empty() && !said.contains(&bound.why.as_str()) {
-            said.push(&bound.why);
-            out.wrapped(Line::new().plain("  "), Style::Dim, &bound.why)?;
-        }
+    for why in reasons(plan) {
+        out.wrapped(Line::new().plain("  "), Style::Dim, &why)?;
     }
     Ok(())
 }
 
-fn change(
-    out: &mut Out,
-    (number, count): (usize, usize),
-    change: &Change,
-    lines: usize,
-) -> io::Result<()> {
+/// Why each function is bound as it is. Reasons that differ in their last word only are said once.
+fn reasons(plan: &Plan) -> Vec<String> {
+    let mut said: Vec<(&str, Vec<&str>)> = Vec::new();
+    for bound in plan.bindings.iter().filter(|bound| !bound.why.is_empty()) {
+        let (start, last) = bound.why.rsplit_once(' ').unwrap_or(("", &bound.why));
+        match said.iter_mut().find(|(known, _)| *known == start) {
+            Some((_, lasts)) if lasts.contains(&last) => {}
+            Some((_, lasts)) => lasts.push(last),
+            None => said.push((start, vec![last])),
+        }
+    }
+    said.into_iter()
+        .map(|(start, lasts)| format!("{start} {}", lasts.join(", ")).trim().to_owned())
+        .collect()
+}
+
+fn change(out: &mut Out, number: usize, count: usize, change: &Change) -> io::Result<()> {
     let lead = |verb: &str| {
         Line::new()
             .dim(format!("{number}/{count} "))
@@ -184,7 +206,7 @@ fn change(
             }
             out.line(&line)?;
             out.wrapped(Line::new().plain("    "), Style::Dim, why)?;
-            diff::show(out, path, (before.as_deref(), after.as_deref()), lines)
+            diff::show(out, path, before.as_deref(), after.as_deref())
         }
         Change::Run {
             argv,

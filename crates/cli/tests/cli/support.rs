@@ -129,7 +129,7 @@ impl Sample {
         let text = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).unwrap();
             let text = text.replace(self.root().to_str().unwrap(), "[ROOT]");
-            hide_times(&text.replace(self.dir().to_str().unwrap(), "[DIR]"))
+            hide_hashes(&hide_times(&text.replace(self.dir().to_str().unwrap(), "[DIR]")))
         };
         Ran {
             status: output.status.code(),
@@ -160,6 +160,17 @@ fn hide_times(text: &str) -> String {
         rest = &rest[end..];
     }
     hidden.push_str(rest);
+    hidden
+}
+
+/// The sample changes with this program.
+fn hide_hashes(text: &str) -> String {
+    let mut parts = text.split("sha256 ");
+    let mut hidden = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        hidden.push_str("sha256 [HASH]");
+        hidden.push_str(part.trim_start_matches(|c: char| c.is_ascii_hexdigit()));
+    }
     hidden
 }
 
