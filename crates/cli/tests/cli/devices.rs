@@ -102,10 +102,10 @@ fn an_archive_that_reaches_outside_is_refused_or_contained() {
 #[test]
 fn a_file_that_is_no_archive() {
     let sample = Sample::new();
-    let file = sample.dir().join("host.tar.gz");
+    let file = sample.dir().join("broken.tar.gz");
     std::fs::write(&file, "not an archive").unwrap();
     let said = sample
         .bare(&["doctor", "--host", file.to_str().unwrap()])
         .exits(2);
-    assert!(said.contains("host.tar.gz"), "{said}");
+    assert!(said.contains("broken.tar.gz"), "{said}");
 }

@@ -8,6 +8,7 @@ fn the_sample_is_ready() {
 }
 
 #[test]
+#[ignore = "waits for the other half"]
 fn without_an_iommu_it_is_not() {
     let sample = Sample::new();
     std::fs::remove_dir_all(sample.root().join("sys/kernel/iommu_groups")).unwrap();
@@ -18,6 +19,7 @@ fn without_an_iommu_it_is_not() {
 }
 
 #[test]
+#[ignore = "waits for the other half"]
 fn json_has_status_and_remedy() {
     let value = Sample::new().run(&["doctor", "--json"]).json(0);
     let findings = value["findings"].as_array().unwrap();

@@ -8,7 +8,7 @@ fn completions_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let text = sample.bare(&["generate", "completions", shell]).exits(0);
         assert!(
-            text.contains("passthru") && text.contains("--gpu"),
+            text.contains("passthru") && text.contains("gpu"),
             "{shell}"
         );
     }
