@@ -7,6 +7,7 @@ pub mod exec;
 pub mod failpoint;
 pub mod journal;
 mod lock;
+pub mod observe;
 pub mod root;
 pub mod transaction;
 mod write;
