@@ -1,29 +1,30 @@
 //! Whether a command did what it was run for: tools exit with 0 and leave half a file, or skip a
 //! module they do not find. So what they made is opened and looked into.
 
-use std::{collections::BTreeMap, fmt::Debug};
+use std::fmt::Debug;
 
-use passthru_plan::{Expect, Output, change::image_mistakes, rules::grub_mistakes};
+use passthru_plan::{Expect, Measured, Output, change::image_mistakes, rules::grub_mistakes};
 
-use crate::root::Root;
+use crate::{
+    observe::{ImageContent, read_image},
+    root::Root,
+};
 
-/// Opens what commands produce.
+/// Opens what commands produce. A trait, so that tests need no real images.
 pub trait Inspect: Debug {
     /// What the initramfs at `path` holds: all entries, and the texts of those of `keep` that are
     /// in it.
-    ///
-    /// # Errors
-    /// If it cannot be read as an initramfs; why, in words.
-    fn image(&self, root: &Root, path: &str, keep: &[&str]) -> Result<ImageContents, String>;
+    fn image(&self, root: &Root, path: &str, keep: &[&str]) -> Measured<ImageContent>;
 }
 
-/// What is in an initramfs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ImageContents {
-    /// Paths without a leading slash.
-    pub entries: Vec<String>,
-    /// Texts by path.
-    pub texts: BTreeMap<String, String>,
+/// Opens real images.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Opener;
+
+impl Inspect for Opener {
+    fn image(&self, root: &Root, path: &str, keep: &[&str]) -> Measured<ImageContent> {
+        read_image(root, path, keep)
+    }
 }
 
 /// What of `expect` does not hold, one statement each.
@@ -37,9 +38,12 @@ pub(super) fn unmet(
     let found = match expect {
         Expect::Image { entries, texts, .. } => {
             let keep: Vec<&str> = texts.iter().map(|(path, _)| path.as_str()).collect();
-            inspect
-                .image(root, path, &keep)
-                .map(|contents| image_mistakes(entries, texts, &contents.entries, &contents.texts))
+            match inspect.image(root, path, &keep) {
+                Measured::Value(image) => {
+                    Ok(image_mistakes(entries, texts, &image.entries, &image.texts))
+                }
+                Measured::NotMeasured(why) => Err(why),
+            }
         }
         Expect::GrubWords { words, .. } => root
             .text(path)

@@ -32,7 +32,7 @@ use thiserror::Error;
 
 pub use self::{
     apply::apply,
-    check::{ImageContents, Inspect},
+    check::{Inspect, Opener},
     history::{Record, State, history, in_force},
     recover::recover,
     undo::undo,
@@ -56,15 +56,15 @@ pub struct Options<'a> {
     pub failpoints: Points,
 }
 
-impl<'a> Options<'a> {
+impl Default for Options<'_> {
     /// Half an hour for a command, no waiting for package managers, failpoints of the environment.
-    pub fn new(inspect: &'a dyn Inspect) -> Self {
+    fn default() -> Self {
         Self {
             deadline: Duration::from_secs(30 * 60),
             grace: Duration::from_secs(10),
             patience: Duration::ZERO,
             cancel: None,
-            inspect,
+            inspect: &Opener,
             failpoints: Points::from_env(),
         }
     }

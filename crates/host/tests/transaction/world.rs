@@ -15,10 +15,11 @@ use std::{
 use passthru_host::{
     exec::{End, Exec, ExecError, Output, Sign, Watch},
     failpoint::Points,
+    observe::ImageContent,
     root::Root,
-    transaction::{self, Applied, Failure, ImageContents, Inspect, Options, Silent, Undone},
+    transaction::{self, Applied, Failure, Inspect, Options, Silent, Undone},
 };
-use passthru_plan::{Change, Expect, Intent, Plan};
+use passthru_plan::{Change, Expect, Intent, Measured, Plan};
 
 pub(crate) const GRUB: &str = "/etc/default/grub";
 pub(crate) const GRUB_TEXT: &str =
@@ -167,7 +168,8 @@ pub(crate) fn options(failpoints: &str) -> Options<'static> {
         deadline: Duration::from_secs(60),
         grace: Duration::from_millis(100),
         failpoints: Points::parse(failpoints),
-        ..Options::new(&Reader)
+        inspect: &Reader,
+        ..Options::default()
     }
 }
 
@@ -461,15 +463,17 @@ impl Exec for Tools {
 pub(crate) struct Reader;
 
 impl Inspect for Reader {
-    fn image(&self, root: &Root, path: &str, _keep: &[&str]) -> Result<ImageContents, String> {
-        let text = root.text(path).map_err(|e| e.to_string())?;
-        let image: serde_json::Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
-        let texts: BTreeMap<String, String> =
-            serde_json::from_value(image["texts"].clone()).map_err(|e| e.to_string())?;
-        Ok(ImageContents {
-            entries: texts.keys().cloned().collect(),
-            texts,
-        })
+    fn image(&self, root: &Root, path: &str, _keep: &[&str]) -> Measured<ImageContent> {
+        let read = || -> Option<ImageContent> {
+            let image: serde_json::Value = serde_json::from_str(&root.text(path).ok()?).ok()?;
+            let texts: BTreeMap<String, String> =
+                serde_json::from_value(image["texts"].clone()).ok()?;
+            Some(ImageContent {
+                entries: texts.keys().cloned().collect(),
+                texts,
+            })
+        };
+        read().map_or_else(|| Measured::not("damaged"), Measured::Value)
     }
 }
 
