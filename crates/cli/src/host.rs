@@ -99,7 +99,10 @@ fn open_capture(path: &Path) -> Result<Root> {
     if path.is_dir() {
         return open_root(path);
     }
-    Err(Error::input(format!("{}: archives cannot be opened yet", path.display())))
+    Err(Error::input(format!(
+        "{}: archives cannot be opened yet",
+        path.display()
+    )))
 }
 
 impl Host {
@@ -110,7 +113,10 @@ impl Host {
 
     /// Writes the host to `file`.
     pub(crate) fn capture(&self, file: &Path) -> Result<()> {
-        Err(Error::input(format!("{}: captures cannot be made yet", file.display())))
+        Err(Error::input(format!(
+            "{}: captures cannot be made yet",
+            file.display()
+        )))
     }
 
     /// The host's files.

@@ -10,7 +10,6 @@ mod commands;
 mod demo;
 mod error;
 mod host;
-mod inspect;
 mod out;
 mod show;
 mod transaction;

@@ -11,7 +11,6 @@ use crate::{
     cancel::Cancel,
     error::{Error, Kind, Outcome, Result},
     host::Host,
-    inspect::Inspector,
     out::Out,
     show::{
         progress::Shown,
@@ -170,7 +169,7 @@ pub(crate) const fn outcome(reboot: bool) -> Outcome {
 }
 
 fn options(wait: u64, cancel: Option<&Cancel>) -> Options<'_> {
-    let mut options = Options::new(&Inspector);
+    let mut options = Options::default();
     options.patience = Duration::from_secs(wait);
     options.cancel = cancel.map(Cancel::flag);
     options

@@ -125,10 +125,7 @@ fn from_file(file: &Path) -> Result<Intent> {
         )));
     }
     let text = std::fs::read_to_string(file).map_err(fail)?;
-    toml::from_str(&text).map_err(|e| {
-        Error::input(format!("{name}: {}", e.to_string().trim_end()))
-            .hint("the keys are gpu, with, binding, headless, allow-unsafe-interrupts, iommu-only")
-    })
+    toml::from_str(&text).map_err(|e| Error::input(format!("{name}: {}", e.to_string().trim_end())))
 }
 
 /// What the plan says about the host's facts, for commands that carry it out.

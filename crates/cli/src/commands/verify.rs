@@ -1,10 +1,7 @@
 //! `passthru verify`: is it as planned? If not, which device, which driver, why.
 
 use passthru_host::transaction::State as Stands;
-use passthru_plan::{
-    Facts, Verification,
-    verify::{State, VerifiedFunction},
-};
+use passthru_plan::{Facts, Verification, verify::State};
 use serde::Serialize;
 
 use crate::{
@@ -116,7 +113,7 @@ pub(super) fn show(
         ),
     };
     out.line(&Line::new().put(style, word).plain(format!(": {rest}")))?;
-    devices(facts, &verification.devices, out)?;
+    devices(facts, verification, out)?;
     for drift in &verification.drift {
         out.wrapped(Line::new().put(Style::Bad, "  ✗ "), Style::Plain, drift)?;
     }
@@ -131,7 +128,7 @@ pub(super) fn show(
             out.command(&host.verb("verify"))?;
         }
         State::Drifted => {
-            out.heading("Next: apply again, or take it back")?;
+            out.heading("Next: apply again with the same flags, or take it back")?;
             out.command(&host.verb("undo"))?;
         }
         State::NothingApplied => {
@@ -142,13 +139,17 @@ pub(super) fn show(
     Ok(())
 }
 
-fn devices(facts: &Facts, devices: &[VerifiedFunction], out: &mut Out) -> Result<()> {
-    let rows: Vec<_> = devices
+fn devices(facts: &Facts, verification: &Verification, out: &mut Out) -> Result<()> {
+    let waits = verification.state == State::RebootNeeded;
+    let rows: Vec<_> = verification
+        .devices
         .iter()
         .map(|device| {
             let function = facts.function(device.address);
             let (style, mark) = if device.ok {
                 (Style::Good, "✓")
+            } else if waits {
+                (Style::Warn, "·")
             } else {
                 (Style::Bad, "✗")
             };

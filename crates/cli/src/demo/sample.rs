@@ -77,6 +77,14 @@ pub(crate) fn functions() -> Vec<SampleFunction> {
         .collect()
 }
 
+/// What the marker says about the stand-ins, for tests: `slow SECONDS` or `fail TOOL`.
+pub(crate) fn directive(root: &Path, name: &str) -> Option<String> {
+    let text = fs::read_to_string(root.join(MARKER)).ok()?;
+    text.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+        .map(str::to_owned)
+}
+
 /// Is `root` a sample host written by [`write`]?
 pub(crate) fn is_sample(root: &Path) -> bool {
     root.join(MARKER).is_file()

@@ -7,15 +7,20 @@ use std::{
     fs, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
 };
 
 use passthru_host::{
     Exec,
-    exec::{ExecError, Output},
+    exec::{End, ExecError, Output, Sign, Watch},
 };
 use passthru_plan::text::shell;
 
-use super::{cpio::Archive, sample::RELEASE};
+use super::{
+    cpio::Archive,
+    sample::{self, RELEASE},
+};
 
 /// The sample's `grub-mkconfig` and `update-initramfs`.
 #[derive(Debug, Clone)]
@@ -245,10 +250,46 @@ impl Variables {
 
 impl Exec for SampleTools {
     fn run(&self, argv: &[&str]) -> Result<Output, ExecError> {
+        let program = argv.first().copied().unwrap_or_default();
+        if sample::directive(&self.root, "fail").is_some_and(|tool| tool == program) {
+            return Ok(Output {
+                status: Some(1),
+                text: format!("{program}: told to fail\n"),
+            });
+        }
         let (status, text) = self.command(argv);
         Ok(Output {
             status: Some(status),
             text,
         })
     }
+
+    fn watch(
+        &self,
+        argv: &[&str],
+        watch: &Watch<'_>,
+        listener: &mut dyn FnMut(Sign<'_>),
+    ) -> Result<(Output, End), ExecError> {
+        let slow = sample::directive(&self.root, "slow").and_then(|text| text.parse().ok());
+        let last = Duration::from_secs(slow.unwrap_or(0));
+        let begun = Instant::now();
+        while begun.elapsed() < last {
+            if watch
+                .cancel
+                .is_some_and(|flag| flag.load(Ordering::Relaxed))
+            {
+                let output = Output {
+                    status: None,
+                    text: String::new(),
+                };
+                return Ok((output, End::Cancelled));
+            }
+            std::thread::sleep(TICK);
+            listener(Sign::Alive(begun.elapsed()));
+        }
+        self.run(argv).map(|output| (output, End::Itself))
+    }
 }
+
+/// How often a stand-in that was told to be slow looks up.
+const TICK: Duration = Duration::from_millis(50);

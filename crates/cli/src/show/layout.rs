@@ -4,12 +4,16 @@ use std::borrow::Cow;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+/// Columns a tab is counted as: where it ends depends on where it begins.
+const TAB: usize = 4;
+
 /// Columns `text` takes.
 pub(crate) fn width(text: &str) -> usize {
-    clean(text).width()
+    let tabs = text.matches('\t').count();
+    clean(text).replace('\t', "").width() + tabs * TAB
 }
 
-/// `text` without control characters: a tab becomes spaces, the rest a replacement character.
+/// `text` without control characters, which become replacement characters; tabs stay.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_unsafe) {
         return Cow::Borrowed(text);
@@ -17,7 +21,6 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '\t' => clean.push_str("    "),
             c if is_unsafe(c) => clean.push(char::REPLACEMENT_CHARACTER),
             c => clean.push(c),
         }
@@ -27,12 +30,15 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
 
 /// Control characters, and those that reorder the text around them.
 fn is_unsafe(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    (c.is_control() && c != '\t') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// `text` in at most `columns` columns; what is cut off is marked by `…`.
 pub(crate) fn truncate(text: &str, columns: usize) -> Cow<'_, str> {
-    let text = clean(text);
+    let mut text = clean(text);
+    if text.contains('\t') {
+        text = Cow::Owned(text.replace('\t', &" ".repeat(TAB)));
+    }
     if text.width() <= columns {
         return text;
     }
@@ -88,7 +94,7 @@ mod tests {
 
     #[test]
     fn control_characters_never_reach_the_terminal() {
-        assert_eq!(clean("a\u{1b}[2Jb\tc"), "a\u{fffd}[2Jb    c");
+        assert_eq!(clean("a\u{1b}[2Jb\tc"), "a\u{fffd}[2Jb\tc");
         assert_eq!(clean("a\u{202e}b"), "a\u{fffd}b");
     }
 

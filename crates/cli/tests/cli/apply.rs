@@ -1,12 +1,12 @@
 //! `passthru apply`.
 
-use crate::support::Sample;
+use crate::support::{Sample, outline};
 
 const APPLY: [&str; 3] = ["apply", "--gpu", "01:00.0"];
 
 #[test]
 fn applied_and_what_comes_next() {
-    insta::assert_snapshot!(Sample::new().act(&APPLY).exits(3));
+    insta::assert_snapshot!(outline(&Sample::new().act(&APPLY).exits(3)));
 }
 
 #[test]
@@ -50,13 +50,68 @@ fn refused() {
 #[test]
 fn a_tool_that_fails_is_rolled_back() {
     let sample = Sample::new();
-    let before = sample.read("boot/grub/grub.cfg");
-    // The stand-in for update-initramfs fails without the modules it packs.
-    let modules = sample.root().join("etc/initramfs-tools/scripts/init-top");
-    std::fs::remove_dir_all(&modules).unwrap();
-    std::fs::create_dir_all(modules.join("aa-passthru")).unwrap();
+    let before = sample.print();
+    sample.tell("fail update-initramfs");
     let ran = sample.act(&["apply", "--gpu", "01:00.0", "--json"]);
-    let error = ran.json(1);
-    assert_eq!(error["error"]["kind"], "nothing-changed");
-    assert_eq!(sample.read("boot/grub/grub.cfg"), before);
+    let error = ran.json(4);
+    assert_eq!(error["error"]["kind"], "rolled-back");
+    let message = error["error"]["message"].as_str().unwrap();
+    assert!(message.contains("update-initramfs"), "{message}");
+    sample.tell("");
+    assert_eq!(sample.print(), before);
+    let history = sample.run(&["history", "--json"]).json(0);
+    assert_eq!(history["transactions"][0]["state"], "rolled-back");
+}
+
+#[test]
+fn ctrl_c_takes_everything_back() {
+    use std::{process::Stdio, time::Duration};
+    let sample = Sample::new();
+    let before = sample.print();
+    sample.tell("slow 60");
+    let mut child = sample
+        .command(&["apply", "--gpu", "01:00.0", "--sample-tools", "--yes"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begun = sample.root().join("etc/modprobe.d/passthru.conf");
+    while !begun.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let process = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(
+        said.contains("taken back") || said.contains("Taking everything back"),
+        "{said}"
+    );
+    sample.tell("");
+    assert_eq!(sample.print(), before);
+}
+
+#[test]
+fn an_interrupted_apply_is_recovered_first() {
+    let sample = Sample::new();
+    let before = sample.print();
+    sample.tell("slow 60");
+    let mut child = sample
+        .command(&["apply", "--gpu", "01:00.0", "--sample-tools", "--yes"])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    while !sample.root().join("etc/modprobe.d/passthru.conf").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    sample.tell("");
+    let state = sample.run(&["verify", "--json"]).json(1);
+    assert_eq!(state["state"], "drifted");
+    let said = sample.run(&["recover", "--sample-tools"]).exits(0);
+    assert!(said.contains("had been interrupted"), "{said}");
+    assert_eq!(sample.print(), before);
 }

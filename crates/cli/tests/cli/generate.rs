@@ -7,10 +7,7 @@ fn completions_for_every_shell() {
     let sample = Sample::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let text = sample.bare(&["generate", "completions", shell]).exits(0);
-        assert!(
-            text.contains("passthru") && text.contains("gpu"),
-            "{shell}"
-        );
+        assert!(text.contains("passthru") && text.contains("gpu"), "{shell}");
     }
 }
 

@@ -70,6 +70,42 @@ impl Sample {
         std::fs::read_to_string(self.root().join(path)).unwrap()
     }
 
+    /// Tells the stand-ins to be `slow SECONDS`, or to `fail TOOL`; nothing makes them well again.
+    pub(crate) fn tell(&self, directive: &str) {
+        let marker = "A sample host of passthru.\n";
+        self.write("etc/passthru-sample-host", &format!("{marker}{directive}"));
+    }
+
+    /// Paths, modes, links and bytes of the host, without passthru's own state.
+    pub(crate) fn print(&self) -> Vec<(PathBuf, u32, Vec<u8>)> {
+        use std::os::unix::{ffi::OsStringExt, fs::MetadataExt};
+        let mut open = vec![self.root()];
+        let mut found = Vec::new();
+        while let Some(dir) = open.pop() {
+            for entry in std::fs::read_dir(dir).unwrap() {
+                let path = entry.unwrap().path();
+                if path.ends_with("var/lib/passthru") {
+                    continue;
+                }
+                let meta = path.symlink_metadata().unwrap();
+                let bytes = if meta.is_dir() {
+                    open.push(path.clone());
+                    Vec::new()
+                } else if meta.is_symlink() {
+                    std::fs::read_link(&path)
+                        .unwrap()
+                        .into_os_string()
+                        .into_vec()
+                } else {
+                    std::fs::read(&path).unwrap()
+                };
+                found.push((path, meta.mode(), bytes));
+            }
+        }
+        found.sort();
+        found
+    }
+
     /// What a reboot does.
     pub(crate) fn reboot(&self) {
         let root = self.root();
@@ -115,7 +151,8 @@ impl Sample {
         self.ran(&mut command)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// A command about the sample host, to be started by the test.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(PASSTHRU);
         clean(&mut command)
             .args(arguments)
@@ -129,7 +166,9 @@ impl Sample {
         let text = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).unwrap();
             let text = text.replace(self.root().to_str().unwrap(), "[ROOT]");
-            hide_hashes(&hide_times(&text.replace(self.dir().to_str().unwrap(), "[DIR]")))
+            hide_hashes(&hide_times(
+                &text.replace(self.dir().to_str().unwrap(), "[DIR]"),
+            ))
         };
         Ran {
             status: output.status.code(),
@@ -161,6 +200,19 @@ fn hide_times(text: &str) -> String {
     }
     hidden.push_str(rest);
     hidden
+}
+
+/// A plan without the lines of its diffs, which are the planner's business.
+pub(crate) fn outline(text: &str) -> String {
+    let is_diff = |line: &&str| {
+        ["    +", "    -", "    @@", "     "]
+            .iter()
+            .any(|start| line.starts_with(start))
+    };
+    text.lines()
+        .filter(|line| !is_diff(line))
+        .map(|line| format!("{line}\n"))
+        .collect()
 }
 
 /// The sample changes with this program.
