@@ -169,10 +169,11 @@ pub(crate) const fn outcome(reboot: bool) -> Outcome {
 }
 
 fn options(wait: u64, cancel: Option<&Cancel>) -> Options<'_> {
-    let mut options = Options::default();
-    options.patience = Duration::from_secs(wait);
-    options.cancel = cancel.map(Cancel::flag);
-    options
+    Options {
+        patience: Duration::from_secs(wait),
+        cancel: cancel.map(Cancel::flag),
+        ..Options::default()
+    }
 }
 
 /// What went wrong, and in which state the host is.

@@ -2,6 +2,8 @@
 //!
 //! Snapshots are what a person would see; `[ROOT]` stands for the host's directory.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 mod apply;
