@@ -26,6 +26,7 @@ pub(super) fn run(args: &Want, global: &Global, out: &mut Out) -> Result<Outcome
     let host = host::reading(global)?;
     let facts = host.facts(Wanted::all())?;
     let plan = passthru_plan::plan(&facts, &intent);
+    out.unreadable(&facts)?;
     if out.is_json() {
         out.json(&Document {
             schema: 1,
@@ -131,6 +132,10 @@ fn from_file(file: &Path) -> Result<Intent> {
 /// What the plan says about the host's facts, for commands that carry it out.
 pub(super) fn make(host: &host::Host, intent: &Intent) -> Result<(Facts, Plan)> {
     let facts = host.facts(Wanted::all())?;
+    // What is not understood could be in the card's group; that is no ground to act on.
+    if let Some(what) = facts.unreadable.first() {
+        return Err(Error::input(format!("{what}; nothing was done")));
+    }
     let plan = passthru_plan::plan(&facts, intent);
     Ok((facts, plan))
 }

@@ -109,3 +109,22 @@ fn a_file_that_is_no_archive() {
         .exits(2);
     assert!(said.contains("broken.tar.gz"), "{said}");
 }
+
+#[test]
+fn a_truncated_attribute_is_named_and_nothing_is_done_on_that_ground() {
+    let sample = Sample::new();
+    let vendor = "sys/devices/pci0000:00/0000:00:01.1/0000:01:00.1/vendor";
+    sample.remove(vendor);
+    sample.write(vendor, "0x");
+    let said = sample.run(&["devices"]).exits(2);
+    assert!(
+        said.contains("0000:01:00.1") && said.contains("note: "),
+        "{said}"
+    );
+    let said = sample.act(&["apply", "--gpu", "01:00.0"]).exits(2);
+    assert!(
+        said.contains("0000:01:00.1") && said.contains("nothing was done"),
+        "{said}"
+    );
+    assert!(!sample.root().join("var/lib/passthru").exists());
+}
