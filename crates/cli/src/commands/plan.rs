@@ -68,9 +68,14 @@ pub(super) fn apply_words(args: &Want, resolved: &Intent) -> Vec<String> {
         words.extend(["--intent".into(), file.to_string_lossy().into_owned()]);
         return words;
     }
-    for (flag, selectors) in [("--gpu", &resolved.gpu), ("--with", &resolved.with)] {
-        for selector in selectors {
-            words.extend([flag.into(), selector.to_string()]);
+    for (flag, named, resolved) in [
+        ("--gpu", &args.gpu, &resolved.gpu),
+        ("--with", &args.with, &resolved.with),
+    ] {
+        // The plan names every function it takes; what the user named is enough to say again.
+        for selector in named {
+            let same = resolved.iter().find(|r| r.address == selector.address);
+            words.extend([flag.into(), same.unwrap_or(selector).to_string()]);
         }
     }
     for (flag, set) in [
