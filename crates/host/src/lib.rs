@@ -4,6 +4,7 @@
 //! through them, `transaction` carries out a plan's changes through them and takes them back.
 
 pub mod archive;
+mod attributes;
 pub mod capture;
 pub mod exec;
 pub mod failpoint;
