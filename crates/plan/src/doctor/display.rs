@@ -18,7 +18,8 @@ pub(super) fn check_all(view: &View<'_>, found: &mut Vec<Finding>) {
         return;
     }
     found.push(primary_known(facts));
-    found.extend(view.gpus.iter().map(remains));
+    let one_may_go = view.gpus.iter().any(|gpu| !takes_the_picture(gpu));
+    found.extend(view.gpus.iter().map(|gpu| remains(gpu, one_may_go)));
     found.extend(firmware_console(facts));
     found.extend(mux(facts));
     found.extend(view.gpus.iter().filter_map(|gpu| hybrid(facts, gpu)));
@@ -56,12 +57,21 @@ fn primary_known(facts: &Facts) -> Finding {
     check.yes([format!("{name}: {by}")])
 }
 
-/// The planner's own answer for this card.
-fn remains(gpu: &Gpu<'_>) -> Finding {
+/// The planner refuses to give the card away because the host would have no picture left.
+fn takes_the_picture(gpu: &Gpu<'_>) -> bool {
+    gpu.plan.refusals.iter().any(|r| r.id == "display.only")
+}
+
+/// The planner's own answer for this card. That the host keeps one of several is as it should be.
+fn remains(gpu: &Gpu<'_>, one_may_go: bool) -> Finding {
     let check = check(
         gpu.id("display.remains"),
         format!("The host keeps a picture without {}", gpu.name()),
-        Severity::Warning,
+        if one_may_go {
+            Severity::Info
+        } else {
+            Severity::Warning
+        },
         "Without a display you cannot see what is wrong if the network does not come up.",
     );
     let refusal = gpu.plan.refusals.iter().find(|r| r.id == "display.only");
@@ -156,10 +166,10 @@ fn disk_password(view: &View<'_>) -> Option<Finding> {
     let only: Vec<String> = view
         .gpus
         .iter()
-        .filter(|gpu| gpu.plan.refusals.iter().any(|r| r.id == "display.only"))
+        .filter(|gpu| takes_the_picture(gpu))
         .map(|gpu| format!("{} is the only display", gpu.name()))
         .collect();
-    if only.is_empty() || view.facts.machine.encrypted_root.is(&false) {
+    if only.len() < view.gpus.len() || view.facts.machine.encrypted_root.is(&false) {
         return None;
     }
     let check = check(
