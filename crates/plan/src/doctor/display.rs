@@ -76,7 +76,12 @@ fn remains(gpu: &Gpu<'_>, one_may_go: bool) -> Finding {
     );
     let refusal = gpu.plan.refusals.iter().find(|r| r.id == "display.only");
     if let Some(refusal) = refusal {
-        return check.no([refusal.why.clone()], refusal.way_out.clone());
+        let lead = if one_may_go {
+            "If the host keeps this card, there is nothing to do. To give it away: "
+        } else {
+            ""
+        };
+        return check.no([refusal.why.clone()], format!("{lead}{}", refusal.way_out));
     }
     let notice = |id: &str| gpu.plan.notices.iter().find(|notice| notice.id == id);
     if let Some(notice) = notice("display.not-measured") {

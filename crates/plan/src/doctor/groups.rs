@@ -132,7 +132,7 @@ fn travels(facts: &Facts, gpu: &Gpu<'_>) -> Vec<String> {
     Vec::from([format!("{together}: {}", names.join(", "))])
 }
 
-/// Members beside the card that do not stand in the way, in one line a group.
+/// Members beside the card that do not stand in the way, in one line for each group.
 fn harmless(
     facts: &Facts,
     gpu: &Gpu<'_>,
@@ -147,22 +147,16 @@ fn harmless(
         .filter_map(|&address| facts.function(address))
         .map(describe)
         .collect();
-    Some(if names.is_empty() {
-        format!("group {} holds {}", group.id, count(group.functions.len()))
-    } else {
-        format!(
+    if !names.is_empty() {
+        Some(format!(
             "group {} also holds what does no harm: {}",
             group.id,
             names.join(", ")
-        )
-    })
-}
-
-fn count(functions: usize) -> String {
-    if functions == 1 {
-        String::from("1 function")
+        ))
+    } else if blocking.is_empty() {
+        Some(format!("group {} holds nothing else", group.id))
     } else {
-        format!("{functions} functions")
+        None
     }
 }
 

@@ -25,6 +25,16 @@ fn apply_cmdline(loader: BootLoader) -> &'static str {
     }
 }
 
+/// What to run after an edit of the boot loader's configuration, and that a reboot follows.
+pub(super) fn then_apply(facts: &Facts) -> String {
+    let apply = facts
+        .boot
+        .loader
+        .value()
+        .map_or("your boot loader's update command", |l| apply_cmdline(*l));
+    format!("Then run: {apply}, and reboot.")
+}
+
 /// How to take the words in `hits` away.
 pub(super) fn remove_words(facts: &Facts, hits: &[Hit]) -> String {
     let mut words: Vec<&str> = hits.iter().map(|hit| hit.word.as_str()).collect();
@@ -60,20 +70,12 @@ pub(super) fn remove_words(facts: &Facts, hits: &[Hit]) -> String {
         .iter()
         .filter_map(|hit| Some(format!("{} in {}", hit.word, hit.place.as_ref()?)))
         .collect();
-    let apply = facts
-        .boot
-        .loader
-        .value()
-        .map_or("your boot loader's update command", |l| apply_cmdline(*l));
     if places.is_empty() {
         format!(
             "No configuration file that was read holds {args}. If you have removed it already, reboot. If not, look for it in your boot loader's configuration."
         )
     } else {
-        format!(
-            "Delete {}. Then run: {apply}, and reboot.",
-            places.join(", and ")
-        )
+        format!("Delete {}. {}", places.join(", and "), then_apply(facts))
     }
 }
 

@@ -45,7 +45,7 @@ fn firmware(view: &View<'_>) -> Finding {
             ["/sys/firmware/acpi/tables has neither DMAR nor IVRS"],
             match facts.machine.hypervisor.value() {
                 Some(Some(name)) => format!(
-                    "This host is itself a guest ({name}). Give it an emulated IOMMU in the outer hypervisor (libvirt: <iommu model='intel'/>)."
+                    "This host is itself a guest ({name}). Give it an emulated IOMMU in the outer hypervisor (libvirt: <iommu model='intel'><driver intremap='on' caching_mode='on'/></iommu>)."
                 ),
                 _ => firmware_menu(facts),
             },
@@ -133,11 +133,19 @@ fn conflict(view: &View<'_>) -> Option<Finding> {
     if hits.is_empty() {
         return None;
     }
+    // A later word, as passthru's own, may have overruled it.
+    let in_effect = !(iommu_is_active(view.facts)
+        && view.facts.iommu.interrupt_remapping.is(&true)
+        && hits.iter().all(|hit| !hit.word.starts_with("vfio")));
     let by_plan = "passthru plan --gpu … takes back what turns the IOMMU off where the boot stack is supported.";
     Some(check(
         "iommu.conflict",
         "No kernel word turns the IOMMU or a part of it off",
-        Severity::Warning,
+        if in_effect {
+            Severity::Warning
+        } else {
+            Severity::Info
+        },
         "These words switch off translation, interrupt remapping, or the table they are described in. Often they are what an earlier attempt left behind.",
     )
     .no(

@@ -149,7 +149,7 @@ fn hypervisor(facts: &Facts) -> Finding {
         Some(None) => check.yes(["no hypervisor shows itself"]),
         Some(Some(name)) => check.no(
             [format!("this host runs inside {name}")],
-            "If you want to give a real card to a guest, run passthru on the outer machine. To try passthru out here, give this guest an emulated IOMMU with interrupt remapping (QEMU: -device intel-iommu,intremap=on,caching-mode=on; libvirt: <iommu model='intel'/>).",
+            "If you want to give a real card to a guest, run passthru on the outer machine. To try passthru out here, give this guest an emulated IOMMU with interrupt remapping (QEMU: -device intel-iommu,intremap=on,caching-mode=on; libvirt: <iommu model='intel'><driver intremap='on' caching_mode='on'/></iommu>).",
         ),
         None => check.unknown(
             facts.machine.hypervisor.why_not().unwrap_or("not looked at"),

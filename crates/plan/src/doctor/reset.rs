@@ -64,7 +64,12 @@ pub(super) fn check_of(facts: &Facts, gpu: &Gpu<'_>) -> Finding {
         Severity::Warning,
         "A card must start fresh when a guest starts. One that cannot be reset works once, and then only again after the host was restarted.",
     );
-    if let Some(family) = stubborn(function) {
+    let has_vendor_reset = function
+        .reset_methods
+        .iter()
+        .flatten()
+        .any(|method| method == "device_specific");
+    if let Some(family) = stubborn(function).filter(|_| !has_vendor_reset) {
         return check.no(
             [format!("{} is an AMD {family} chip, known for not coming back from a reset", function.ids)],
             format!(

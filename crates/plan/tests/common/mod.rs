@@ -1,6 +1,8 @@
 //! Facts for tests: a healthy Debian host with two GPUs, and functions to make it worse.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod case;
+
 use std::collections::BTreeMap;
 
 use passthru_plan::{

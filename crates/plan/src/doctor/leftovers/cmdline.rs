@@ -2,7 +2,7 @@
 
 use alloc::{format, string::String, vec::Vec};
 
-use super::super::{View, boot, check::check, cmdlines::Hit, how};
+use super::super::{View, check::check, cmdlines::Hit, how};
 use crate::{
     facts::{CpuVendor, Facts, Generator},
     finding::{Finding, Severity},
@@ -22,6 +22,9 @@ struct Rule {
     /// The same as a module option: module and parameter.
     option: Option<(&'static str, &'static str)>,
 }
+
+/// Said before anything else, so that nobody worries.
+const HARMLESS: &str = "It does no harm. To tidy up:";
 
 const ALWAYS: fn(&Facts) -> bool = |_| true;
 
@@ -72,7 +75,7 @@ const RULES: &[Rule] = &[
         severity: Severity::Info,
         // drivers/iommu/amd/init.c parse_amd_iommu_options()
         why: "AMD's IOMMU is on by itself. The word knows no \"on\"; the kernel logs \"Unknown option - 'on'\" and goes on.",
-        note: "It does no harm.",
+        note: HARMLESS,
         matches: |w| w.is("amd_iommu") && value_is(w, "on"),
         applies: ALWAYS,
         option: None,
@@ -82,7 +85,7 @@ const RULES: &[Rule] = &[
         title: "The words for the IOMMU fit the processor",
         severity: Severity::Info,
         why: "This processor is not Intel's. The word turns nothing on, but makes the kernel log \"DMAR: IOMMU enabled\", which reads as if it did.",
-        note: "It does no harm.",
+        note: HARMLESS,
         matches: |w| {
             w.is("intel_iommu") && w.value().is_some_and(|v| v.split(',').any(|p| p == "on"))
         },
@@ -95,7 +98,7 @@ const RULES: &[Rule] = &[
         severity: Severity::Info,
         // arch/x86/kernel/pci-dma.c iommu_setup()
         why: "The kernel knows no such value for iommu= and ignores it. It does not turn the IOMMU on.",
-        note: "It does no harm.",
+        note: HARMLESS,
         matches: |w| {
             w.is("iommu")
                 && w.value().is_some_and(|v| {
@@ -146,7 +149,7 @@ const RULES: &[Rule] = &[
         title: "The kernel's way of sharing the processor is left alone",
         severity: Severity::Info,
         why: "preempt=voluntary has nothing to do with passthrough, and newer kernels do not offer it.",
-        note: "It does no harm.",
+        note: HARMLESS,
         matches: |w| w.is("preempt") && value_is(w, "voluntary"),
         applies: ALWAYS,
         option: None,
@@ -182,8 +185,7 @@ pub(super) fn check_all(view: &View<'_>, found: &mut Vec<Finding>) {
     found.extend(pt(view));
     found.extend(idle_d3(view));
     found.extend(serial_console(view));
-    found.extend(grub_terminal(view));
-    found.extend(gfxpayload(view));
+    super::grub::check_all(view, found);
 }
 
 fn judge(view: &View<'_>, rule: &Rule) -> Option<Finding> {
@@ -196,6 +198,7 @@ fn judge(view: &View<'_>, rule: &Rule) -> Option<Finding> {
         return None;
     }
     let mut remedies = Vec::new();
+    remedies.extend((rule.note == HARMLESS).then(|| String::from(HARMLESS)));
     if !hits.is_empty() {
         remedies.push(how::remove_words(view.facts, &hits));
     }
@@ -206,7 +209,9 @@ fn judge(view: &View<'_>, rule: &Rule) -> Option<Finding> {
             how::rebuild_images(view.facts)
         ));
     }
-    remedies.extend((!rule.note.is_empty()).then(|| String::from(rule.note)));
+    if !rule.note.is_empty() && rule.note != HARMLESS {
+        remedies.push(String::from(rule.note));
+    }
     let evidence = hits.iter().map(Hit::evidence).chain(
         options
             .iter()
@@ -244,7 +249,7 @@ fn pt(view: &View<'_>) -> Option<Finding> {
     (!hits.is_empty()).then(|| {
         check(
             "cmdline.iommu-pt",
-            "iommu=pt is a matter of taste",
+            "iommu=pt is optional",
             Severity::Info,
             "It lets the host's own devices skip translation, which can make them a little faster and takes away a protection. Guests get their own translation with or without it; it turns nothing on.",
         )
@@ -298,54 +303,10 @@ fn serial_console(view: &View<'_>) -> Option<Finding> {
         )
         .no(
             hits.iter().map(Hit::evidence),
-            "Put console=tty0 before it: console=tty0 console=ttyS0,115200 (the last one gets the shell). If there is no serial cable, delete the word. Then update the boot loader as for any other word, and reboot.",
-        )
-    })
-}
-
-fn grub_terminal(view: &View<'_>) -> Option<Finding> {
-    let mut evidence = Vec::new();
-    for name in [
-        "GRUB_TERMINAL",
-        "GRUB_TERMINAL_OUTPUT",
-        "GRUB_TERMINAL_INPUT",
-    ] {
-        let values = boot::grub_variables(view.facts, name);
-        // The last assignment counts.
-        if let Some((place, value)) = values.last()
-            && value.split_whitespace().any(|word| word == "serial")
-            && value.split_whitespace().all(|word| word == "serial")
-        {
-            evidence.push(format!("{place}: {name}={value}"));
-        }
-    }
-    (!evidence.is_empty()).then(|| {
-        check(
-            "cmdline.grub-terminal-serial-only",
-            "The boot menu shows on the screen",
-            Severity::Warning,
-            "The boot menu then shows on the serial line only. The way back after a bad boot is a choice in this menu.",
-        )
-        .no(
-            evidence,
-            "Write \"console serial\" in place of \"serial\", then run: sudo update-grub.",
-        )
-    })
-}
-
-fn gfxpayload(view: &View<'_>) -> Option<Finding> {
-    let values = boot::grub_variables(view.facts, "GRUB_GFXPAYLOAD_LINUX");
-    let (place, value) = values.last()?;
-    (value == "text").then(|| {
-        check(
-            "cmdline.gfxpayload-text",
-            "The boot's graphics mode is left alone",
-            Severity::Info,
-            "GRUB_GFXPAYLOAD_LINUX=text was a way around \"BAR 1: can't reserve\". Since Linux 6.0 vfio-pci takes the firmware's console off the card by itself; on UEFI hosts the word does nothing at all.",
-        )
-        .no(
-            [format!("{place}: GRUB_GFXPAYLOAD_LINUX={value}")],
-            format!("Delete {place}, then run: sudo update-grub. It does no harm."),
+            format!(
+                "Write console=tty0 console=ttyS0,115200 in its place (the last one gets the shell), or delete it if there is no serial cable. {}",
+                how::then_apply(view.facts)
+            ),
         )
     })
 }

@@ -159,6 +159,11 @@ const LISTS: [&str; 6] = [
     "install_items",
 ];
 
+/// Empty, or with a blank at both ends.
+fn is_padded(value: &str) -> bool {
+    value.is_empty() || value.starts_with(' ') && value.ends_with(' ')
+}
+
 fn dracut_spaces(facts: &Facts) -> Option<Finding> {
     let mut found = Vec::new();
     for (path, text) in texts(facts, |path| is_dracut(path) && path.ends_with(".conf")) {
@@ -167,7 +172,7 @@ fn dracut_spaces(facts: &Facts) -> Option<Finding> {
             .filter(|a| a.appends && LISTS.contains(&a.name.as_str()))
         {
             let value = assignment.value(&alloc::collections::BTreeMap::new());
-            if value.is_some_and(|v| !v.is_empty() && !(v.starts_with(' ') && v.ends_with(' '))) {
+            if value.is_some_and(|v| !is_padded(&v)) {
                 let number = line_number(text, assignment.range.start);
                 found.extend(
                     text.lines()

@@ -2,6 +2,7 @@
 //! that are not there.
 
 mod cmdline;
+mod grub;
 mod hooks;
 mod ids;
 mod initramfs;
