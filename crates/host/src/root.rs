@@ -286,6 +286,32 @@ impl Root {
         ))
     }
 
+    /// Opens the file `path` for reading piece by piece, for files larger than [`READ_LIMIT`].
+    ///
+    /// # Errors
+    /// If it cannot be opened or is not a regular file.
+    pub fn stream(&self, path: &str) -> Result<File, PathError> {
+        let fd = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())?;
+        self.note(path, Seen::Presence);
+        let file = File::from(fd);
+        let meta = file.metadata().map_err(|e| self.error(path, e))?;
+        if meta.is_file() {
+            return Ok(file);
+        }
+        let what = io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
+        Err(self.error(path, what))
+    }
+
+    /// Free bytes for unprivileged users on the file system that holds `path`.
+    ///
+    /// # Errors
+    /// If `path` is missing.
+    pub fn free_bytes(&self, path: &str) -> Result<u64, PathError> {
+        let fd = self.open_at(path, OFlags::PATH, Mode::empty())?;
+        let stat = fs::fstatvfs(&fd).map_err(|e| self.error(path, e))?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
     /// Opens a directory once, for reading many small files of it.
     ///
     /// # Errors
@@ -318,21 +344,35 @@ impl Directory<'_> {
 
     /// As [`Root::attribute`], for the file `name` of this directory.
     pub fn attribute(&self, name: &str) -> Option<String> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = fs::openat(&self.dir, name, flags, Mode::empty()).ok()?;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        // `power/runtime_status` names a directory below: nothing on the way may be a link.
+        let fd = fs::openat2(
+            &self.dir,
+            name,
+            flags,
+            Mode::empty(),
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
+        )
+        .ok()?;
         self.note(name, Seen::File);
+        // sysfs gives at most one page, and all of it in one read.
         let mut buffer = [0_u8; 4096];
-        let mut length = 0;
-        // sysfs gives at most one page.
-        while length < buffer.len() {
-            match rustix::io::read(&fd, &mut buffer[length..]) {
-                Ok(0) => break,
-                Ok(n) => length += n,
+        let length = loop {
+            match rustix::io::read(&fd, &mut buffer) {
+                Ok(n) => break n,
                 Err(Errno::INTR) => {}
                 Err(_) => return None,
             }
-        }
+        };
         attribute_text(buffer[..length].to_vec())
+    }
+
+    /// The target of the link `name` of this directory, as it is written.
+    pub fn link(&self, name: &str) -> Option<String> {
+        let target = fs::readlinkat(&self.dir, name, Vec::new()).ok()?;
+        let target = target.to_string_lossy().into_owned();
+        self.note(name, Seen::Link(target.clone()));
+        Some(target)
     }
 
     /// As [`Root::link_name`], for the link `name` of this directory.

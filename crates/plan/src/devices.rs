@@ -81,28 +81,70 @@ impl<'a> Flat<'a> {
 
 /// The device list of a host.
 pub fn devices(facts: &Facts) -> Devices<'_> {
-    let of = |f| Flat::of(facts, f);
+    let mut groups: Vec<GroupOf<'_>> = facts
+        .groups
+        .iter()
+        .map(|group| GroupOf {
+            id: group.id,
+            kind: group.kind.as_deref(),
+            functions: Vec::new(),
+        })
+        .collect();
+    let mut ungrouped = Vec::new();
+    // Functions are in address order, so every list they are dealt out to is.
+    for f in &facts.functions {
+        let group = f
+            .group
+            .and_then(|id| groups.binary_search_by_key(&id, |group| group.id).ok());
+        match group {
+            Some(i) => groups[i].functions.push(Flat::of(facts, f)),
+            None => ungrouped.push(Flat::of(facts, f)),
+        }
+    }
     Devices {
         schema: 1,
-        groups: facts
-            .groups
-            .iter()
-            .map(|group| GroupOf {
-                id: group.id,
-                kind: group.kind.as_deref(),
-                functions: facts
-                    .functions
-                    .iter()
-                    .filter(|f| f.group == Some(group.id))
-                    .map(of)
-                    .collect(),
-            })
-            .collect(),
-        ungrouped: facts
-            .functions
-            .iter()
-            .filter(|f| f.group.is_none())
-            .map(of)
-            .collect(),
+        groups,
+        ungrouped,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::Group;
+    use alloc::vec;
+
+    fn group(id: u32) -> Group {
+        Group {
+            id,
+            kind: None,
+            reserved: Vec::new(),
+            functions: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn every_function_is_listed_once() {
+        let function = |text: &str, group| Function {
+            group,
+            ..crate::facts::Function::new(text.parse().unwrap())
+        };
+        let facts = Facts {
+            functions: vec![
+                function("0000:00:01.0", Some(7)),
+                function("0000:00:02.0", None),
+                function("0000:00:03.0", Some(2)),
+                function("0000:00:04.0", Some(7)),
+                // A group that the host does not list must not swallow its functions.
+                function("0000:00:05.0", Some(9)),
+            ],
+            groups: vec![group(2), group(7)],
+            ..Facts::default()
+        };
+        let list = devices(&facts);
+        let of = |flat: &[Flat<'_>]| flat.iter().map(|f| f.address.device).collect::<Vec<_>>();
+        assert_eq!(of(&list.groups[0].functions), [3]);
+        assert_eq!(of(&list.groups[1].functions), [1, 4]);
+        assert_eq!(of(&list.ungrouped), [2, 5]);
     }
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{case::no_iommu, *};
+use common::{case::no_iommu, two_gpus::*};
 use passthru_plan::{Facts, Finding, Measured, Severity, Status, Verdict, doctor::doctor};
 use proptest::prelude::*;
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{case::*, *};
+use common::{case::*, two_gpus::*};
 use passthru_plan::{
     Address, Facts, Measured,
     Severity::{Blocker, Info, Warning},
@@ -114,10 +114,21 @@ fn the_iommu() {
         ),
         case(
             "turned off by a word",
-            |f| words(f, "intremap=off"),
+            |f| {
+                words(f, "intremap=off");
+                f.iommu.interrupt_remapping = Measured::Value(false);
+            },
             "iommu.conflict",
             Warning,
             GRUB_LINE,
+        )
+        .also(&["iommu.interrupt-remapping"]),
+        case(
+            "turned off by a word, and on by a later one",
+            |f| words(f, "intel_iommu=off intel_iommu=on"),
+            "iommu.conflict",
+            Info,
+            "intel_iommu=off",
         ),
         case(
             "acs",

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{case::*, *};
+use common::{case::*, two_gpus::*};
 use passthru_plan::{
     Facts, Measured,
     Severity::{Info, Warning},
@@ -82,7 +82,7 @@ fn words_left_by_guides() {
                     f,
                     "/etc/modprobe.d/iommu.conf",
                     "options vfio_iommu_type1 allow_unsafe_interrupts=1\n",
-                )
+                );
             },
             "cmdline.unsafe-interrupts",
             Warning,
@@ -137,7 +137,7 @@ fn words_left_by_guides() {
                     f,
                     "/etc/default/grub",
                     "GRUB_TIMEOUT=5\nGRUB_TERMINAL=serial\n",
-                )
+                );
             },
             "cmdline.grub-terminal-serial-only",
             Warning,
@@ -150,7 +150,7 @@ fn words_left_by_guides() {
                     f,
                     "/etc/default/grub",
                     "GRUB_TIMEOUT=5\nGRUB_GFXPAYLOAD_LINUX=text\n",
-                )
+                );
             },
             "cmdline.gfxpayload-text",
             Info,
@@ -257,7 +257,7 @@ fn lists_of_ids() {
                     f,
                     "/etc/modprobe.d/vfio.conf",
                     "options vfio-pci ids=10de:1f08\n",
-                )
+                );
             },
             "modprobe.softdep-missing",
             Warning,
@@ -291,7 +291,7 @@ fn blacklists() {
                     f,
                     "/etc/modprobe.d/b.conf",
                     "install snd_hda_intel /bin/false\n",
-                )
+                );
             },
             "modprobe.blacklist-needed",
             Warning,
@@ -328,7 +328,7 @@ fn blacklists() {
                     f,
                     "/etc/modprobe.d/vfio",
                     "options vfio-pci ids=10de:1f08\n",
-                )
+                );
             },
             "modprobe.no-conf-suffix",
             Warning,
@@ -367,7 +367,7 @@ fn initramfs_files() {
                     f,
                     "/etc/initramfs-tools/modules",
                     "vfio\noptions vfio-pci ids=10de:1f08\n",
-                )
+                );
             },
             "initramfs.options-in-modules",
             Warning,
@@ -394,7 +394,7 @@ fn initramfs_files() {
                     f,
                     "/etc/initramfs-tools/scripts/init-top/vfio.sh",
                     "#!/bin/sh\necho vfio-pci\n",
-                )
+                );
             },
             "initramfs.script-after-udev",
             Warning,
@@ -407,7 +407,7 @@ fn initramfs_files() {
                     f,
                     "/etc/initramfs-tools/scripts/init-top/bind_vfio",
                     "#!/bin/sh\necho vfio-pci\n",
-                )
+                );
             },
             "initramfs.script-not-executable",
             Warning,
@@ -496,7 +496,7 @@ fn libvirt_hooks() {
                     f,
                     QEMU,
                     "#!/bin/bash\nif [ -f \"$P\" ] && [ -s \"$P\"]; then :; fi\n",
-                )
+                );
             },
             "hooks.missing-blank",
             Warning,

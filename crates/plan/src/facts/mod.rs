@@ -47,6 +47,10 @@ pub struct Facts {
     pub files: BTreeMap<String, ConfigFile>,
     /// Kernel log and libvirt log lines that match a known symptom.
     pub log: Measured<Vec<String>>,
+    /// What is there but could not be understood, one sentence each: what, where and why. A function
+    /// named here is missing from `functions`.
+    #[serde(default)]
+    pub unreadable: Vec<String>,
 }
 
 /// A configuration file as it stands on the host.

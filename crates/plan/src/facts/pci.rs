@@ -89,6 +89,34 @@ pub struct Sriov {
 }
 
 impl Function {
+    /// A function of which nothing but its place is known.
+    pub const fn new(address: Address) -> Self {
+        Self {
+            address,
+            class: Class(0),
+            ids: Ids::new(0, 0),
+            subsystem: None,
+            revision: None,
+            driver: None,
+            driver_module: None,
+            driver_override: None,
+            candidates: Vec::new(),
+            group: None,
+            boot_vga: None,
+            bars: Vec::new(),
+            reset_methods: None,
+            rom: false,
+            numa_node: None,
+            sriov: None,
+            physfn: None,
+            power_state: None,
+            runtime_status: None,
+            removable: false,
+            parent: None,
+            name: None,
+        }
+    }
+
     /// Name, or the ids where there is none.
     pub fn label(&self) -> String {
         use alloc::string::ToString;

@@ -33,5 +33,16 @@ pub(super) fn check<'a>(draft: &mut Draft<'a>) -> Vec<&'a InstalledKernel> {
             );
         }
     }
+    let bare: Vec<_> = able
+        .iter()
+        .filter(|k| k.image.is_none())
+        .map(|k| k.release.as_str())
+        .collect();
+    if !bare.is_empty() && !draft.chosen.is_empty() && !draft.intent.iommu_only {
+        draft.notice(
+            "kernel.without-initramfs",
+            format!("These kernels boot without an initramfs; with them, drivers may take the card before vfio-pci is loaded: {}.", bare.join(", ")),
+        );
+    }
     able
 }

@@ -2,8 +2,6 @@
 
 use alloc::{string::String, vec::Vec};
 
-use super::kargs;
-
 /// A menu entry.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Entry {

@@ -1,7 +1,16 @@
 //! File formats: text in, values out, one format per file.
 
+pub mod cpio;
 pub mod grub_cfg;
 pub mod ids;
+pub mod iomem;
 pub mod kargs;
+pub mod merge;
 pub mod modprobe;
+pub mod modules;
+pub mod mountinfo;
+pub mod os_release;
+pub mod pci_ids;
+pub mod procfs;
 pub mod shell;
+pub mod version;

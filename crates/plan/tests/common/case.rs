@@ -2,9 +2,9 @@
 
 use passthru_plan::{Facts, Finding, Measured, Severity, doctor::doctor};
 
-use super::healthy;
+use super::two_gpus::healthy;
 
-pub(crate) fn find<'a>(findings: &'a [Finding], id: &str) -> &'a Finding {
+pub fn find<'a>(findings: &'a [Finding], id: &str) -> &'a Finding {
     findings.iter().find(|f| f.id == id).unwrap_or_else(|| {
         let ids: Vec<_> = findings.iter().map(|f| f.id.as_str()).collect();
         panic!("no finding {id} among {ids:?}")
@@ -12,7 +12,7 @@ pub(crate) fn find<'a>(findings: &'a [Finding], id: &str) -> &'a Finding {
 }
 
 /// Findings whose answer is not the one of the healthy host.
-pub(crate) fn news(facts: &Facts) -> Vec<Finding> {
+pub fn news(facts: &Facts) -> Vec<Finding> {
     let before = doctor(&healthy());
     let answer = |f: &Finding| (f.id.clone(), f.status);
     doctor(facts)
@@ -23,7 +23,7 @@ pub(crate) fn news(facts: &Facts) -> Vec<Finding> {
 
 /// What is done to the healthy host; then the one finding that must come of it: id, severity, and a
 /// piece of its evidence. Other findings may follow from it where `also` says so.
-pub(crate) struct Case {
+pub struct Case {
     name: &'static str,
     spoil: fn(&mut Facts),
     id: &'static str,
@@ -32,7 +32,7 @@ pub(crate) struct Case {
     also: &'static [&'static str],
 }
 
-pub(crate) const fn case(
+pub const fn case(
     name: &'static str,
     spoil: fn(&mut Facts),
     id: &'static str,
@@ -50,12 +50,12 @@ pub(crate) const fn case(
 }
 
 impl Case {
-    pub(crate) const fn also(mut self, also: &'static [&'static str]) -> Self {
+    pub const fn also(mut self, also: &'static [&'static str]) -> Self {
         self.also = also;
         self
     }
 
-    pub(crate) fn run(&self) {
+    pub fn run(&self) {
         let mut facts = healthy();
         (self.spoil)(&mut facts);
         let news = news(&facts);
@@ -81,7 +81,7 @@ impl Case {
 }
 
 /// The IOMMU is off.
-pub(crate) fn no_iommu(facts: &mut Facts) {
+pub fn no_iommu(facts: &mut Facts) {
     facts.groups.clear();
     facts.iommu.units.clear();
     for f in &mut facts.functions {

@@ -14,7 +14,7 @@ use alloc::{
 use super::edit;
 use crate::{
     change::{Change, Expect, Output},
-    facts::{InstalledKernel, ModuleState},
+    facts::{Image, InstalledKernel, ModuleState},
     plan::BoundFunction,
     rules::Draft,
     text::modprobe,
@@ -73,15 +73,19 @@ say() {
 }
 
 hex() {
-\tread -r value <\"$1\" 2>/dev/null || value=
+\tread -r value 2>/dev/null <\"$1\" || value=
 \techo \"${value#0x}\"
 }
 
 # address=vendor:device[/subvendor:subdevice],...
-entries=$(echo \"$bind\" | tr ',' ' ')
-for entry in $entries; do
+IFS=,
+for entry in $bind; do
 \taddress=\"${entry%%=*}\"
 \tdevice=\"/sys/bus/pci/devices/$address\"
+\tif [ ! -e \"$device/vendor\" ]; then
+\t\tsay \"there is nothing at $address\"
+\t\tcontinue
+\tfi
 \tfound=\"$(hex \"$device/vendor\"):$(hex \"$device/device\")\"
 \tcase \"$entry\" in
 \t*/*) found=\"$found/$(hex \"$device/subsystem_vendor\"):$(hex \"$device/subsystem_device\")\" ;;
@@ -100,11 +104,12 @@ done
 modprobe -q vfio_iommu_type1
 modprobe -q vfio-pci || say \"vfio-pci could not be loaded\"
 
-for entry in $entries; do
+for entry in $bind; do
 \taddress=\"${entry%%=*}\"
 \tdevice=\"/sys/bus/pci/devices/$address\"
-\tread -r override <\"$device/driver_override\" 2>/dev/null || continue
-\tif [ \"$override\" = vfio-pci ] && [ ! -e \"$device/driver\" ]; then
+\t[ -e \"$device/driver_override\" ] && [ ! -e \"$device/driver\" ] || continue
+\tread -r override <\"$device/driver_override\"
+\tif [ \"$override\" = vfio-pci ]; then
 \t\techo \"$address\" >/sys/bus/pci/drivers_probe
 \tfi
 done
@@ -140,14 +145,20 @@ pub(super) fn changes(
         0o755,
         "loads vfio-pci before udev runs and binds functions by address; it does nothing without passthru's words on the command line",
     ));
-    let planned = |kernel: &&&InstalledKernel| image_mistakes(kernel, &rules).is_empty();
-    if changes.is_empty() && kernels.iter().all(|kernel| planned(&kernel)) {
+    let images: Vec<_> = kernels
+        .iter()
+        .filter_map(|k| Some((k, k.image.as_ref()?)))
+        .collect();
+    let as_planned = images
+        .iter()
+        .all(|(kernel, image)| image_mistakes(kernel, image, &rules).is_empty());
+    if changes.is_empty() && as_planned {
         return changes;
     }
     let mut outputs = Vec::new();
     let mut expect = Vec::new();
-    for kernel in kernels {
-        let path = image_path(kernel);
+    for (kernel, image) in images {
+        let path = image.path.clone();
         outputs.push(Output {
             path: path.clone(),
             staged: None,
@@ -178,25 +189,15 @@ pub(super) fn changes(
     changes
 }
 
-/// What an image that was opened lacks.
-pub(crate) fn image_mistakes(kernel: &InstalledKernel, rules: &str) -> Vec<String> {
-    let Some(image) = &kernel.image else {
-        return vec![format!("{} is missing", image_path(kernel))];
-    };
-    let Some(found) = image.entries.value() else {
-        return Vec::new();
-    };
-    crate::change::image_mistakes(&entries(kernel), &texts(rules), found, &image.texts)
-        .into_iter()
-        .map(|what| format!("{}: {what}", image.path))
-        .collect()
-}
-
-fn image_path(kernel: &InstalledKernel) -> String {
-    kernel.image.as_ref().map_or_else(
-        || format!("/boot/initrd.img-{}", kernel.release),
-        |image| image.path.clone(),
-    )
+/// What an image that was opened lacks. One that was not opened cannot be judged here; verify says
+/// so.
+fn image_mistakes(kernel: &InstalledKernel, image: &Image, rules: &str) -> Vec<String> {
+    match image.entries.value() {
+        Some(found) => {
+            crate::change::image_mistakes(&entries(kernel), &texts(rules), found, &image.texts)
+        }
+        None => Vec::new(),
+    }
 }
 
 fn entries(kernel: &InstalledKernel) -> Vec<String> {

@@ -1,0 +1,65 @@
+//! How the host boots: which loader manages its entries, which generator makes its initramfs.
+//!
+//! Several loaders are often installed; the one that started the running system wins, and where
+//! nothing tells which that was, the answer is "not measured" with what was found.
+
+mod efi;
+mod generator;
+mod loader;
+
+use passthru_plan::{Facts, Measured, facts::Boot};
+
+use super::captured;
+use crate::root::Root;
+
+/// Reads the boot stack; `facts` has the kernel, the machine and the files already.
+pub(super) fn observe(root: &Root, facts: &Facts) -> Boot {
+    let efi = efi::Variables::read(root);
+    let mut boot = Boot {
+        unified_kernel_image: efi.stub.is_some(),
+        boot_free: boot_free(root),
+        grub_dropins: [
+            "/usr/sbin/grub-mkconfig",
+            "/usr/bin/grub-mkconfig",
+            "/usr/sbin/grub2-mkconfig",
+        ]
+        .iter()
+        .find_map(|path| root.read(path).ok())
+        .is_some_and(|script| super::lossy(script).contains("default/grub.d")),
+        post_update_hooks: post_update_hooks(root),
+        ..Boot::default()
+    };
+    (boot.loader, boot.loader_evidence) = loader::observe(root, facts, &efi);
+    (boot.generator, boot.generator_evidence) = generator::observe(root, facts);
+    boot.loader_info = efi.loader;
+    boot
+}
+
+fn boot_free(root: &Root) -> Measured<u64> {
+    if !root.is_live() {
+        return root
+            .attribute(captured::BOOT_FREE)
+            .and_then(|text| text.parse().ok())
+            .map_or_else(
+                || Measured::not("free space can only be measured on the running machine"),
+                Measured::Value,
+            );
+    }
+    match root.free_bytes("/boot") {
+        Ok(bytes) => Measured::Value(bytes),
+        Err(error) => super::not(root, "/boot", &error),
+    }
+}
+
+/// Executables that update-initramfs runs after each image (initramfs-tools(7)).
+fn post_update_hooks(root: &Root) -> Vec<String> {
+    const DIRECTORY: &str = "/etc/initramfs/post-update.d";
+    let mut names = root.list(DIRECTORY).unwrap_or_default();
+    names.retain(|name| {
+        let path = format!("{DIRECTORY}/{name}");
+        root.resolve(&path)
+            .and_then(|path| root.meta(&path))
+            .is_ok_and(|meta| meta.is_file() && meta.mode & 0o111 != 0)
+    });
+    names
+}

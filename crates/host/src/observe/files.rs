@@ -1,0 +1,164 @@
+//! Configuration files that plans edit or findings read, with their text and mode.
+
+use std::collections::BTreeMap;
+
+use passthru_plan::{
+    Measured,
+    facts::{ConfigFile, Kernel},
+};
+
+use crate::root::Root;
+
+/// Single files.
+const FILES: [&str; 37] = [
+    "/boot/EFI/limine/limine.conf",
+    "/boot/efi/limine.conf",
+    "/boot/efi/loader/loader.conf",
+    "/boot/grub/custom.cfg",
+    "/boot/grub/grub.cfg",
+    "/boot/grub/grubenv",
+    "/boot/grub2/custom.cfg",
+    "/boot/grub2/grub.cfg",
+    "/boot/grub2/grubenv",
+    "/boot/limine.conf",
+    "/boot/limine/limine.conf",
+    "/boot/loader/loader.conf",
+    "/boot/refind_linux.conf",
+    "/efi/loader/loader.conf",
+    "/etc/X11/xorg.conf",
+    "/etc/booster.yaml",
+    "/etc/crypttab",
+    "/etc/default/grub",
+    "/etc/default/limine",
+    "/etc/dracut.conf",
+    "/etc/fstab",
+    "/etc/initramfs-tools/initramfs.conf",
+    "/etc/initramfs-tools/modules",
+    "/etc/initramfs-tools/update-initramfs.conf",
+    "/etc/kernel/cmdline",
+    "/etc/kernel/entry-token",
+    "/etc/kernel/install.conf",
+    "/etc/kernel/proxmox-boot-uuids",
+    "/etc/kernel/tries",
+    "/etc/kernel/uki.conf",
+    "/etc/kernelstub/configuration",
+    "/etc/libvirt/hooks/qemu",
+    "/etc/libvirt/qemu.conf",
+    "/etc/mkinitcpio.conf",
+    "/etc/modules",
+    "/etc/sysconfig/bootloader",
+    "/usr/lib/kernel/cmdline",
+];
+
+/// Files of a directory: its path, and how the names start and end. Where a wrong suffix is a mistake
+/// people make (dracut.conf.d), all names are taken.
+const DIRECTORIES: [(&str, &str, &str); 32] = [
+    ("/boot/efi/loader/entries", "", ".conf"),
+    ("/boot/loader/entries", "", ".conf"),
+    ("/efi/loader/entries", "", ".conf"),
+    ("/etc/X11/xorg.conf.d", "", ".conf"),
+    ("/etc/cmdline.d", "", ".conf"),
+    ("/etc/default/grub.d", "", ".cfg"),
+    ("/etc/dracut.conf.d", "", ""),
+    ("/etc/driverctl.d", "", ""),
+    ("/etc/grub.d", "4", ""),
+    ("/etc/initramfs-tools/conf.d", "", ""),
+    ("/etc/initramfs-tools/hooks", "", ""),
+    ("/etc/initramfs-tools/scripts/init-bottom", "", ""),
+    ("/etc/initramfs-tools/scripts/init-premount", "", ""),
+    ("/etc/initramfs-tools/scripts/init-top", "", ""),
+    ("/etc/kernel/cmdline.d", "", ""),
+    ("/etc/kernel/install.conf.d", "", ".conf"),
+    ("/etc/libvirt/hooks/qemu.d", "", ""),
+    ("/etc/limine-entry-tool.d", "", ".conf"),
+    ("/etc/mkinitcpio.conf.d", "", ""),
+    ("/etc/mkinitcpio.d", "", ".preset"),
+    ("/etc/modprobe.d", "", ".conf"),
+    ("/etc/modules-load.d", "", ".conf"),
+    ("/etc/systemd/system", "passthru", ""),
+    ("/etc/systemd/system", "vfio", ""),
+    ("/etc/udev/rules.d", "", "passthru.rules"),
+    ("/etc/udev/rules.d", "", "vfio.rules"),
+    ("/lib/modprobe.d", "", ".conf"),
+    ("/run/modprobe.d", "", ".conf"),
+    ("/usr/lib/dracut/dracut.conf.d", "", ".conf"),
+    ("/usr/lib/modprobe.d", "", ".conf"),
+    ("/usr/local/lib/modprobe.d", "", ".conf"),
+    ("/usr/share/initramfs-tools/modules.d", "", ""),
+];
+
+/// A configuration file larger than this (bytes) is not edited; a grub.cfg of a hundred entries has
+/// a tenth of it.
+const LIMIT: usize = 4 << 20;
+
+/// The files that exist, by path; directories that could not be listed are named in `unreadable`.
+pub(super) fn observe(
+    root: &Root,
+    kernel: &Kernel,
+    unreadable: &mut Vec<String>,
+) -> BTreeMap<String, ConfigFile> {
+    let mut files = BTreeMap::new();
+    let mut take = |path: String| {
+        if let Some(file) = file(root, &path) {
+            files.insert(path, file);
+        }
+    };
+    for path in FILES {
+        take(path.to_owned());
+    }
+    // On merged systems /lib is /usr/lib, and each file is listed once.
+    let merged = root.resolve("/lib").is_ok_and(|real| real == "/usr/lib");
+    for (directory, start, end) in DIRECTORIES {
+        if merged && directory == "/lib/modprobe.d" {
+            continue;
+        }
+        match root.list(directory) {
+            Ok(names) => {
+                for name in names {
+                    if name.starts_with(start) && name.ends_with(end) {
+                        take(format!("{directory}/{name}"));
+                    }
+                }
+            }
+            Err(error) if error.is_missing() => {}
+            Err(_) => {
+                let why = format!("{directory} cannot be listed; it needs root");
+                if !unreadable.contains(&why) {
+                    unreadable.push(why);
+                }
+            }
+        }
+    }
+    // initramfs-tools keeps images up to date for the kernels it has a record of (update-initramfs(8)).
+    for kernel in &kernel.installed {
+        take(format!("/var/lib/initramfs-tools/{}", kernel.release));
+    }
+    files
+}
+
+/// A regular file, or a link to one; `None` if there is none.
+fn file(root: &Root, path: &str) -> Option<ConfigFile> {
+    let mut meta = root.meta(path).ok()?;
+    if meta.is_link() {
+        // A link to /dev/null is how a drop-in of the distribution is switched off.
+        if root.link(path).is_ok_and(|target| target == "/dev/null") {
+            return Some(ConfigFile {
+                text: Measured::Value(String::new()),
+                mode: 0o644,
+            });
+        }
+        meta = root.meta(&root.resolve(path).ok()?).ok()?;
+    }
+    if !meta.is_file() {
+        return None;
+    }
+    let text = match root.text(path) {
+        Ok(text) if text.len() > LIMIT => Measured::not(format!("{path} is larger than 4 MiB")),
+        Ok(text) => Measured::Value(text),
+        Err(error) => super::not(root, path, &error),
+    };
+    Some(ConfigFile {
+        text,
+        mode: meta.mode & 0o7777,
+    })
+}

@@ -1,0 +1,115 @@
+//! /proc/PID/mountinfo (proc_pid_mountinfo(5)) and /proc/swaps.
+
+use alloc::{string::String, vec::Vec};
+
+/// One mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// `major:minor` of the device; major 0 for file systems without one block device.
+    pub device: String,
+    /// Directory of the file system that is mounted; `/` unless a bind mount or a subvolume.
+    pub root: String,
+    /// Where.
+    pub target: String,
+    /// File system type.
+    pub kind: String,
+    /// Source, such as /dev/sda1 or pool/dataset.
+    pub source: String,
+}
+
+/// The mounts in file order; lines that are none are left out.
+pub fn parse(text: &str) -> Vec<Mount> {
+    text.lines()
+        .filter_map(|line| {
+            let (head, tail) = line.split_once(" - ")?;
+            let mut head = head.split(' ').skip(2);
+            let (device, root, target) = (head.next()?, head.next()?, head.next()?);
+            let mut tail = tail.split(' ');
+            let (kind, source) = (tail.next()?, tail.next()?);
+            Some(Mount {
+                device: device.into(),
+                root: unescape(root),
+                target: unescape(target),
+                kind: kind.into(),
+                source: unescape(source),
+            })
+        })
+        .collect()
+}
+
+/// Files and partitions of /proc/swaps, with true for a partition.
+pub fn swaps(text: &str) -> Vec<(String, bool)> {
+    text.lines()
+        .skip(1)
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            let (path, kind) = (words.next()?, words.next()?);
+            Some((unescape(path), kind == "partition"))
+        })
+        .collect()
+}
+
+/// The kernel writes blank, tab, newline and backslash as three octal digits (`mangle_path`).
+fn unescape(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let octal = (byte == b'\\').then_some(after).and_then(|digits| {
+            let digits = digits.get(..3)?;
+            digits.iter().try_fold(0_u16, |n, &d| {
+                matches!(d, b'0'..=b'7').then(|| n * 8 + u16::from(d - b'0'))
+            })
+        });
+        match octal.and_then(|n| u8::try_from(n).ok()) {
+            Some(value) => {
+                bytes.push(value);
+                rest = &after[3..];
+            }
+            None => {
+                bytes.push(byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_mount_with_blanks_and_optional_fields() {
+        let text = "36 35 98:0 /mnt1 /mnt\\040two rw,noatime master:1 shared:2 - ext3 /dev/root rw\n\
+            37 1 0:25 / / rw - btrfs /dev/sda2 rw,subvol=/@\nbroken\n";
+        let mounts = parse(text);
+        assert_eq!(mounts.len(), 2);
+        assert_eq!(mounts[0].target, "/mnt two");
+        assert_eq!(mounts[0].root, "/mnt1");
+        assert_eq!(mounts[1].kind, "btrfs");
+        assert_eq!(mounts[1].source, "/dev/sda2");
+    }
+
+    #[test]
+    fn swap_areas() {
+        let text = "Filename\tType\tSize\tUsed\tPriority\n/dev/dm-1 partition 1 0 -2\n/swap\\040f file 1 0 -3\n";
+        assert_eq!(
+            swaps(text),
+            [("/dev/dm-1".into(), true), ("/swap f".into(), false)]
+        );
+    }
+
+    #[test]
+    fn a_lone_backslash_stays() {
+        assert_eq!(unescape("a\\b\\09\\777"), "a\\b\\09\\777");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text(text: String) {
+            parse(&text);
+            swaps(&text);
+        }
+    }
+}
