@@ -63,6 +63,13 @@ fn the_machine() {
             "4.0 GiB",
         ),
         case(
+            "a torn file",
+            |f| f.unreadable = vec!["/sys/bus/pci/devices/0000:07:00.0/class is empty".into()],
+            "facts.unreadable",
+            Warning,
+            "0000:07:00.0/class",
+        ),
+        case(
             "secure boot unknown",
             |f| f.machine.secure_boot = Measured::not("permission denied"),
             "firmware.secure-boot",
@@ -498,7 +505,8 @@ fn kernels_and_boot() {
             "boot.fallback",
             Warning,
             "permission denied",
-        ),
+        )
+        .also(&["leftovers.unreadable"]),
     ];
     cases.iter().for_each(Case::run);
 }

@@ -586,6 +586,11 @@ fn a_good_hook_is_left_alone() {
         "/etc/libvirt/hooks/qemu",
         "#!/bin/bash\ndeclare -A map\nmap[\"x\"]=1\necho ${map[\"x\"]}\n[[ \"$1\" == \"win\" ]] && exit 0\nsystemctl stop virtlogd # virshell\n",
     );
+    script(
+        &mut facts,
+        "/etc/libvirt/hooks/qemu.d/stats.py",
+        "#!/usr/bin/python3\nnames = [ \"a\", \"b\"]\n",
+    );
     file(
         &mut facts,
         "/etc/libvirt/hooks/qemu.d/old.bak",

@@ -76,12 +76,15 @@ fn remains(gpu: &Gpu<'_>, one_may_go: bool) -> Finding {
     );
     let refusal = gpu.plan.refusals.iter().find(|r| r.id == "display.only");
     if let Some(refusal) = refusal {
-        let lead = if one_may_go {
-            "If the host keeps this card, there is nothing to do. To give it away: "
+        let way_out = &refusal.way_out;
+        let remedy = if one_may_go {
+            format!(
+                "Nothing, as long as the host keeps this card. If it is to go to a guest: {way_out}"
+            )
         } else {
-            ""
+            way_out.clone()
         };
-        return check.no([refusal.why.clone()], format!("{lead}{}", refusal.way_out));
+        return check.no([refusal.why.clone()], remedy);
     }
     let notice = |id: &str| gpu.plan.notices.iter().find(|notice| notice.id == id);
     if let Some(notice) = notice("display.not-measured") {

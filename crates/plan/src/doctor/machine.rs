@@ -13,6 +13,7 @@ use crate::{
 
 pub(super) fn check_all(view: &View<'_>, found: &mut Vec<Finding>) {
     let facts = view.facts;
+    found.extend(unreadable(facts));
     found.push(architecture(facts));
     found.push(virtualization(facts));
     found.extend(kvm_device(facts));
@@ -20,6 +21,23 @@ pub(super) fn check_all(view: &View<'_>, found: &mut Vec<Finding>) {
     found.push(memory(facts));
     found.push(secure_boot(facts));
     found.push(lockdown(facts));
+}
+
+fn unreadable(facts: &Facts) -> Option<Finding> {
+    (!facts.unreadable.is_empty()).then(|| {
+        let mut finding = check(
+            "facts.unreadable",
+            "Everything that was looked at could be understood",
+            Severity::Warning,
+            "What could not be read is missing from every answer below.",
+        )
+        .unknown(
+            "parts of this host could not be read",
+            "Run it as root: sudo passthru doctor. If that is how it was run, report the lines above to the makers of passthru.",
+        );
+        finding.evidence.extend(facts.unreadable.iter().cloned());
+        finding
+    })
 }
 
 fn architecture(facts: &Facts) -> Finding {

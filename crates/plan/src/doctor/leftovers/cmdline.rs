@@ -24,7 +24,7 @@ struct Rule {
 }
 
 /// Said before anything else, so that nobody worries.
-const HARMLESS: &str = "It does no harm. To tidy up:";
+const HARMLESS: &str = "It does no harm, so there is no hurry.";
 
 const ALWAYS: fn(&Facts) -> bool = |_| true;
 

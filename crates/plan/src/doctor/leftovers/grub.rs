@@ -56,7 +56,7 @@ fn gfxpayload(view: &View<'_>) -> Option<Finding> {
         .no(
             [format!("{place}: GRUB_GFXPAYLOAD_LINUX={value}")],
             format!(
-                "It does no harm. To tidy up: delete {place}. {}",
+                "It does no harm, so there is no hurry. Delete {place}. {}",
                 how::then_apply(view.facts)
             ),
         )

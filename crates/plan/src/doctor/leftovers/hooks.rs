@@ -67,6 +67,7 @@ pub(super) fn check_all(view: &View<'_>, found: &mut Vec<Finding>) {
     let facts = view.facts;
     for rule in RULES {
         let lines: Vec<String> = texts(facts, is_hook)
+            .filter(|(_, text)| is_shell(text))
             .flat_map(|(path, text)| {
                 code_lines(text)
                     .filter(|(_, line)| (rule.matches)(line))
@@ -83,6 +84,13 @@ pub(super) fn check_all(view: &View<'_>, found: &mut Vec<Finding>) {
     found.extend(undefined_variables(facts));
     found.extend(device_acl(facts));
     found.extend(relaxed_acs(facts));
+}
+
+/// Hooks may be written in any language; these rules are about shells.
+fn is_shell(text: &str) -> bool {
+    text.lines()
+        .next()
+        .is_some_and(|line| line.starts_with("#!") && line.trim_end().contains("sh"))
 }
 
 fn is_hook(path: &str) -> bool {

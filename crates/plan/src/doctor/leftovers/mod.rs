@@ -10,15 +10,47 @@ mod modprobe;
 
 use alloc::{format, string::String, vec::Vec};
 
-use super::View;
-use crate::{facts::Facts, finding::Finding};
+use super::{
+    View,
+    check::{AS_ROOT, check},
+};
+use crate::{
+    facts::Facts,
+    finding::{Finding, Severity},
+};
 
 pub(super) fn check_all(view: &View<'_>, found: &mut Vec<Finding>) {
+    found.extend(unreadable(view.facts));
     cmdline::check_all(view, found);
     ids::check_all(view, found);
     modprobe::check_all(view, found);
     initramfs::check_all(view, found);
     hooks::check_all(view, found);
+}
+
+/// Mistakes may hide in what could not be read.
+fn unreadable(facts: &Facts) -> Option<Finding> {
+    let cmdline = facts
+        .kernel
+        .cmdline
+        .why_not()
+        .map(|why| format!("/proc/cmdline: {why}"));
+    let files = facts
+        .files
+        .iter()
+        .filter_map(|(path, file)| Some(format!("{path}: {}", file.text.why_not()?)));
+    let lines: Vec<String> = cmdline.into_iter().chain(files).collect();
+    (!lines.is_empty()).then(|| {
+        let mut finding = check(
+            "leftovers.unreadable",
+            "Every configuration file could be read",
+            Severity::Info,
+            "Mistakes of earlier attempts may stand in what could not be read.",
+        )
+        .unknown("some files could not be read", AS_ROOT);
+        finding.evidence.extend(lines);
+        finding
+    })
 }
 
 /// Readable files whose path satisfies `wanted`, with their text.
