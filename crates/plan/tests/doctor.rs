@@ -88,6 +88,11 @@ fn everything_wrong() -> Facts {
         "/etc/libvirt/hooks/qemu",
         "#!/bin/bash\nif [ -f \"$HOOKPATH\" ] && [ -s \"$HOOKPATH\"] && [ -x \"$HOOKPATH\" ]; then\n    eval \\\"$HOOKPATH\\\" \"$@\"\nfi\n",
     );
+    file(
+        &mut f,
+        "/etc/libvirt/hooks/kvm.conf",
+        "VIRSH_GPU_USB=pci_0000_02_00_2\n",
+    );
     script(
         &mut f,
         "/etc/libvirt/hooks/qemu.d/win10/prepare/begin/start.sh",

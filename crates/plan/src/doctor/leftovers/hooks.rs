@@ -170,11 +170,18 @@ fn stray_files(facts: &Facts) -> Option<Finding> {
     })
 }
 
+/// How these variables begin in the hooks that are passed around.
+const DEVICE: &str = "VIRSH_";
+
 /// Variables for devices that a script uses and no file sets.
 fn undefined_variables(facts: &Facts) -> Option<Finding> {
-    let mut set = BTreeSet::new();
+    let mut set: BTreeSet<String> = BTreeSet::new();
     for (_, text) in texts(facts, |path| path.starts_with(HOOKS)) {
         set.extend(shell::assignments(text).into_iter().map(|a| a.name));
+    }
+    // Without a file that sets any, the one that does was not read.
+    if !set.iter().any(|name| name.starts_with(DEVICE)) {
+        return None;
     }
     let mut found = Vec::new();
     for (path, text) in texts(facts, is_hook) {
@@ -189,7 +196,7 @@ fn undefined_variables(facts: &Facts) -> Option<Finding> {
                         .unwrap_or(rest.len());
                     &rest[..end]
                 })
-                .any(|name| name.starts_with("VIRSH_") && !set.contains(name));
+                .any(|name| name.starts_with(DEVICE) && !set.contains(name));
             if missing {
                 found.push(quote(path, number, line));
             }
