@@ -174,6 +174,16 @@ fn the_iommu() {
 }
 
 #[test]
+fn a_capture_without_sysfs_is_not_taken_for_a_host_without_an_iommu() {
+    let mut facts = healthy();
+    no_iommu(&mut facts);
+    facts.iommu.firmware_table = Measured::not("not part of this host's tree");
+    let findings = doctor(&facts);
+    assert_eq!(find(&findings, "iommu.enabled").status, Status::Unknown);
+    assert_eq!(Verdict::of(&findings), Verdict::Unknown);
+}
+
+#[test]
 fn the_remedy_for_the_firmware_names_the_menu() {
     let mut facts = healthy();
     no_iommu(&mut facts);

@@ -72,7 +72,7 @@ fn recognised(plan: &Plan, stack: &Stack<'_>) -> Finding {
     let Some(name) = stack.name else {
         let mut finding = check.unknown(
             stack.why_not,
-            "If several are installed, remove the ones you do not use. passthru does not guess which one counts.",
+            "Run it on the host itself. If several are installed, remove the ones you do not use; passthru does not guess which one counts.",
         );
         finding.evidence.extend(stack.evidence.iter().cloned());
         return finding;

@@ -5,7 +5,7 @@ use alloc::{string::String, vec::Vec};
 use crate::finding::{Finding, Severity, Status};
 
 /// What helps where a fact is hidden from ordinary users.
-pub(super) const AS_ROOT: &str = "Run it as root: sudo passthru doctor";
+pub(super) const AS_ROOT: &str = "Run it as root on the host itself: sudo passthru doctor";
 
 /// A question: what should be true, how much it matters, and why.
 pub(super) struct Check(Finding);

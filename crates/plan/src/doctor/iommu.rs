@@ -84,6 +84,14 @@ fn enabled(view: &View<'_>) -> Finding {
             check.yes([groups])
         };
     }
+    // A capture without these directories looks like a host without an IOMMU; a live host shows at
+    // least what its firmware offers.
+    if !facts.iommu.has_units() && facts.iommu.firmware_table.value().is_none() {
+        return check.unknown(
+            "no IOMMU groups, units or firmware tables were there to read",
+            AS_ROOT,
+        );
+    }
     let evidence = [
         units,
         String::from("/sys/kernel/iommu_groups has no groups"),

@@ -55,9 +55,26 @@ impl Gpu<'_> {
         alloc::format!("{id}:{}", self.function.address)
     }
 
-    /// `0000:01:00.0 (GeForce RTX 2060)`.
+    /// `0000:01:00.0 (GeForce RTX 2060)`: the model alone where pci.ids puts it in brackets behind
+    /// maker and chip.
     fn name(&self) -> alloc::string::String {
-        alloc::format!("{} ({})", self.function.address, self.function.label())
+        let label = self.function.label();
+        let model = label
+            .strip_suffix(']')
+            .and_then(|label| label.rsplit_once('['))
+            .map_or(label.as_str(), |(_, model)| model);
+        alloc::format!("{} ({model})", self.function.address)
+    }
+
+    /// A GPU of the processor: Intel's sits on the first bus, AMD's in one slot with functions that
+    /// are no part of it.
+    fn is_built_in(&self, facts: &Facts) -> bool {
+        let address = self.function.address;
+        let shares_its_slot = facts
+            .functions
+            .iter()
+            .any(|f| f.address.slot() == address.slot() && !self.card.contains(&f.address));
+        shares_its_slot || address.bus == 0 && self.function.ids.vendor == 0x8086
     }
 
     fn functions<'f>(&self, facts: &'f Facts) -> impl Iterator<Item = &'f Function> {

@@ -61,7 +61,11 @@ pub(super) fn check_of(facts: &Facts, gpu: &Gpu<'_>) -> Finding {
     let check = check(
         gpu.id("card.reset"),
         format!("{} can be reset between guests", gpu.name()),
-        Severity::Warning,
+        if gpu.is_built_in(facts) {
+            Severity::Info
+        } else {
+            Severity::Warning
+        },
         "A card must start fresh when a guest starts. One that cannot be reset works once, and then only again after the host was restarted.",
     );
     let has_vendor_reset = function
@@ -102,7 +106,11 @@ pub(super) fn check_of(facts: &Facts, gpu: &Gpu<'_>) -> Finding {
         } else {
             check.no(
                 [listed, String::from("other devices share its bus, so the bus cannot be reset for the card alone")],
-                "Use a slot with a bus of its own. If there is none, try a guest start, stop and start before you rely on it.",
+                if gpu.is_built_in(facts) {
+                    "It is part of the processor; best let the host keep it. If a guest is to have it, try a guest start, stop and start before you rely on it."
+                } else {
+                    "Use a slot with a bus of its own. If there is none, try a guest start, stop and start before you rely on it."
+                },
             )
         };
     }
