@@ -5,6 +5,7 @@
 
 use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
 
+use passthru_plan::Facts;
 use serde::Serialize;
 
 use crate::{
@@ -201,6 +202,18 @@ impl Out {
             writeln!(stderr, "{}", render(&line, self.error_color))?;
         }
         Ok(())
+    }
+
+    /// What is there on the host but could not be understood, on standard error.
+    pub(crate) fn unreadable(&mut self, facts: &Facts) -> io::Result<()> {
+        const MOST: usize = 8;
+        for what in facts.unreadable.iter().take(MOST) {
+            self.note(what)?;
+        }
+        match facts.unreadable.len().checked_sub(MOST) {
+            None | Some(0) => Ok(()),
+            Some(more) => self.note(&format!("and {more} more that could not be read")),
+        }
     }
 
     /// A remark beside the output, on standard error.

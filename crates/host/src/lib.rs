@@ -3,6 +3,7 @@
 //! Two doors: [`root::Root`] opens files, [`exec::Exec`] starts processes. `observe` reads facts
 //! through them, `transaction` carries out a plan's changes through them and takes them back.
 
+mod attributes;
 pub mod exec;
 pub mod failpoint;
 pub mod journal;
