@@ -13,6 +13,8 @@ pub(crate) enum Outcome {
     Done,
     /// No: a check failed, the plan is refused, verify found drift.
     No,
+    /// Done, but something on the host could not be read; it was named on standard error.
+    Incomplete,
     /// Done; the host has to be rebooted.
     RebootNeeded,
 }
@@ -81,6 +83,11 @@ impl Error {
         Self::new(Kind::Usage, message)
     }
 
+    /// What and where.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The same error with a way out.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl fmt::Display) -> Self {
@@ -123,6 +130,7 @@ pub(crate) fn finish(result: Result<Outcome>, out: &mut Out) -> ExitCode {
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::No) => ExitCode::from(1),
+        Ok(Outcome::Incomplete) => ExitCode::from(2),
         Ok(Outcome::RebootNeeded) => ExitCode::from(3),
         // Nobody reads any more (`passthru devices | head`): that is the reader's decision.
         Err(error) if error.broken_pipe => ExitCode::SUCCESS,

@@ -5,6 +5,7 @@
 
 use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
 
+use passthru_plan::Facts;
 use serde::Serialize;
 
 use crate::{
@@ -189,18 +190,40 @@ impl Out {
             .iter()
             .map(|hint| (Style::Accent, "hint: ", hint.as_str()));
         let mut lines = Vec::new();
+        // Into a file or a pipe each goes as one line.
+        let width = io::stderr().is_terminal().then(|| self.text_width());
         for (style, label, text) in errors.chain(hints) {
-            let mut parts = text.lines();
-            let first = parts.next().unwrap_or_default();
-            lines.push(Line::new().put(style, label).plain(first));
-            // An excerpt of a file: what points at a column must stay in its column.
-            lines.extend(parts.map(|part| Line::new().plain("  ").plain(part)));
+            let excerpt = text.contains('\n');
+            let parts = match width {
+                Some(width) if !excerpt => layout::wrap(text, width.saturating_sub(label.len())),
+                _ => text.lines().map(str::to_owned).collect(),
+            };
+            for (i, part) in parts.into_iter().enumerate() {
+                // In an excerpt of a file, what points at a column must stay in its column.
+                lines.push(match i {
+                    0 => Line::new().put(style, label).plain(part),
+                    _ if excerpt => Line::new().plain("  ").plain(part),
+                    _ => Line::new().plain(" ".repeat(label.len())).plain(part),
+                });
+            }
         }
         let mut stderr = io::stderr().lock();
         for line in lines {
             writeln!(stderr, "{}", render(&line, self.error_color))?;
         }
         Ok(())
+    }
+
+    /// What is there on the host but could not be understood, on standard error.
+    pub(crate) fn unreadable(&mut self, facts: &Facts) -> io::Result<()> {
+        const MOST: usize = 8;
+        for what in facts.unreadable.iter().take(MOST) {
+            self.note(what)?;
+        }
+        match facts.unreadable.len().checked_sub(MOST) {
+            None | Some(0) => Ok(()),
+            Some(more) => self.note(&format!("and {more} more that could not be read")),
+        }
     }
 
     /// A remark beside the output, on standard error.

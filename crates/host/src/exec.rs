@@ -375,6 +375,33 @@ mod tests {
     }
 
     #[test]
+    fn what_a_command_started_ends_with_it() {
+        let cancel = AtomicBool::new(false);
+        let watch = Watch {
+            deadline: Duration::from_secs(60),
+            grace: Duration::from_secs(10),
+            cancel: Some(&cancel),
+        };
+        let mut grandchild = String::new();
+        let argv = ["sh", "-c", "sleep 600 & echo $!; wait"];
+        let (_, end) = Live::new(Path::new("/"))
+            .watch(&argv, &watch, &mut |sign| {
+                if let Sign::Said(text) = sign {
+                    grandchild.push_str(text.trim());
+                    cancel.store(true, Ordering::Relaxed);
+                }
+            })
+            .unwrap();
+        assert_eq!(end, End::Cancelled);
+        let begun = Instant::now();
+        let state = || std::fs::read_to_string(format!("/proc/{grandchild}/stat"));
+        while state().is_ok_and(|stat| !stat.contains(") Z ")) {
+            assert!(begun.elapsed() < Duration::from_secs(10), "it lives on");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
     fn a_command_is_cancelled() {
         let cancel = AtomicBool::new(true);
         let (_, end) = watch(&["sleep", "600"], Duration::from_secs(60), Some(&cancel));

@@ -162,7 +162,6 @@ impl Rule {
     reason = "a failpoint is set by a test that reads standard error; no user sees this line"
 )]
 fn announce(name: &str) {
-    eprintln!("failpoint {name} reached");
     if let Some(file) = std::env::var_os("PASSTHRU_FAILPOINT_FILE")
         && let Ok(mut file) = OpenOptions::new().append(true).create(true).open(file)
     {
@@ -170,6 +169,7 @@ fn announce(name: &str) {
         let _ = writeln!(file, "failpoint {name} reached");
         let _ = file.sync_all();
     }
+    eprintln!("failpoint {name} reached");
 }
 
 fn wait_for_ever() -> ! {

@@ -24,9 +24,10 @@ use rustix::fs::{self, FallocateFlags, Mode, OFlags};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
+    attributes::Attributes,
     failpoint::Points,
     root::{PathError, Root},
-    write::{Attributes, WriteError, Writer, hit},
+    write::{WriteError, Writer, hit},
 };
 
 /// Where passthru keeps its state, in the host.

@@ -39,28 +39,41 @@ impl From<PathError> for LockError {
 }
 
 impl StateLock {
-    /// Takes the lock `path` without waiting. flock(2) locks end with the process, however it ends.
+    /// Takes the lock `path`. flock(2) locks end with the process, however it ends, but a process it
+    /// was just starting holds it until execve(2): so there is a moment's patience.
     pub(crate) fn take(root: &Root, path: &str) -> Result<Self, LockError> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW;
         let mut file = File::from(root.open_at(path, flags, Mode::RUSR | Mode::WUSR)?);
-        match fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => {
-                let mut pid = String::new();
-                // Only for the message; an empty file says "another process".
-                let _ = file.read_to_string(&mut pid);
-                return Err(LockError::Held(match pid.trim() {
-                    "" => "another passthru".into(),
-                    pid => format!("another passthru (process {pid})"),
-                }));
+        let until = Instant::now() + MOMENT;
+        loop {
+            match fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(Errno::WOULDBLOCK) if Instant::now() < until => {
+                    std::thread::sleep(MOMENT / 20);
+                }
+                Err(Errno::WOULDBLOCK) => return Err(LockError::Held(who(&mut file))),
+                Err(e) => return Err(root.error(path, e).into()),
             }
-            Err(e) => return Err(root.error(path, e).into()),
         }
         // Who holds it is a courtesy to whoever is refused: a full disk must not stop us here.
         let _ = file.set_len(0);
         let _ = file.rewind();
         let _ = writeln!(file, "{}", std::process::id());
         Ok(Self { _file: file })
+    }
+}
+
+/// How long a lock is waited for that is about to go.
+const MOMENT: Duration = Duration::from_millis(500);
+
+/// Who wrote into the lock that he holds it, in words.
+fn who(file: &mut File) -> String {
+    let mut pid = String::new();
+    // Only for the message: an empty file says "another process".
+    let _ = file.read_to_string(&mut pid);
+    match pid.trim() {
+        "" => "another passthru".into(),
+        pid => format!("another passthru (process {pid})"),
     }
 }
 

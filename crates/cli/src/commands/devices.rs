@@ -20,5 +20,9 @@ pub(super) fn run(args: &args::Devices, global: &Global, out: &mut Out) -> Resul
     } else {
         show::devices::show_cards(out, &facts)?;
     }
-    Ok(Outcome::Done)
+    out.unreadable(&facts)?;
+    if facts.unreadable.is_empty() {
+        return Ok(Outcome::Done);
+    }
+    Ok(Outcome::Incomplete)
 }

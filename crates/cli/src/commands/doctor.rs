@@ -38,6 +38,7 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
             out.paragraph(0, &next)?;
         }
     }
+    out.unreadable(&facts)?;
     Ok(match verdict {
         Verdict::Blocked => Outcome::No,
         Verdict::Ready | Verdict::Unknown => Outcome::Done,

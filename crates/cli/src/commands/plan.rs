@@ -26,6 +26,7 @@ pub(super) fn run(args: &Want, global: &Global, out: &mut Out) -> Result<Outcome
     let host = host::reading(global)?;
     let facts = host.facts(Wanted::all())?;
     let plan = passthru_plan::plan(&facts, &intent);
+    out.unreadable(&facts)?;
     if out.is_json() {
         out.json(&Document {
             schema: 1,
@@ -67,9 +68,14 @@ pub(super) fn apply_words(args: &Want, resolved: &Intent) -> Vec<String> {
         words.extend(["--intent".into(), file.to_string_lossy().into_owned()]);
         return words;
     }
-    for (flag, selectors) in [("--gpu", &resolved.gpu), ("--with", &resolved.with)] {
-        for selector in selectors {
-            words.extend([flag.into(), selector.to_string()]);
+    for (flag, named, resolved) in [
+        ("--gpu", &args.gpu, &resolved.gpu),
+        ("--with", &args.with, &resolved.with),
+    ] {
+        // The plan names every function it takes; what the user named is enough to say again.
+        for selector in named {
+            let same = resolved.iter().find(|r| r.address == selector.address);
+            words.extend([flag.into(), same.unwrap_or(selector).to_string()]);
         }
     }
     for (flag, set) in [
@@ -131,6 +137,10 @@ fn from_file(file: &Path) -> Result<Intent> {
 /// What the plan says about the host's facts, for commands that carry it out.
 pub(super) fn make(host: &host::Host, intent: &Intent) -> Result<(Facts, Plan)> {
     let facts = host.facts(Wanted::all())?;
+    // What is not understood could be in the card's group; that is no ground to act on.
+    if let Some(what) = facts.unreadable.first() {
+        return Err(Error::input(format!("{what}; nothing was done")));
+    }
     let plan = passthru_plan::plan(&facts, intent);
     Ok((facts, plan))
 }

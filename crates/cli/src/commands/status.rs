@@ -33,11 +33,15 @@ struct Document<'a> {
 pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
     let host = host::reading(global)?;
     let facts = host.facts(Wanted::all())?;
+    out.unreadable(&facts)?;
     let findings = doctor(&facts);
     let cards = show::devices::cards(&facts);
     // Without root the journal is closed; the rest of the answer is still worth having.
-    let applied = verify::check(&host, &facts).ok();
-    let state = applied.as_ref().map(|(_, verification)| verification.state);
+    let applied = verify::check(&host, &facts);
+    let state = applied
+        .as_ref()
+        .ok()
+        .map(|(_, verification)| verification.state);
     let next = next(&host, &facts, &findings, &cards, state);
     if out.is_json() {
         out.json(&Document {
@@ -72,14 +76,17 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
     if cards.is_empty() {
         field(out, "cards", "none on the PCI bus")?;
     }
-    let text = match state {
-        None => "not measured (needs root)",
-        Some(State::NothingApplied) => "nothing applied",
-        Some(State::Done) => "applied, configured and running as planned",
-        Some(State::RebootNeeded) => "applied; takes effect at the next boot",
-        Some(State::Drifted) => "applied, but not as planned any more",
+    let text = match &applied {
+        Err(error) => format!("not measured: {}", error.message()),
+        Ok((_, verification)) => match verification.state {
+            State::NothingApplied => "nothing applied",
+            State::Done => "applied, configured and running as planned",
+            State::RebootNeeded => "applied; takes effect at the next boot",
+            State::Drifted => "applied, but not as planned any more",
+        }
+        .to_owned(),
     };
-    field(out, "passthru", text)?;
+    field(out, "passthru", &text)?;
     out.blank()?;
     show::doctor::verdict(out, &findings)?;
     out.blank()?;

@@ -109,3 +109,24 @@ fn a_file_that_is_no_archive() {
         .exits(2);
     assert!(said.contains("broken.tar.gz"), "{said}");
 }
+
+#[test]
+fn a_truncated_attribute_is_named_and_nothing_is_done_on_that_ground() {
+    let sample = Sample::new();
+    for (attribute, text) in [("vendor", "0x"), ("modalias", "pci:v0000")] {
+        let path = format!("sys/devices/pci0000:00/0000:00:01.1/0000:01:00.1/{attribute}");
+        sample.remove(&path);
+        sample.write(&path, text);
+    }
+    let said = sample.run(&["devices"]).exits(2);
+    assert!(
+        said.contains("0000:01:00.1") && said.contains("note: "),
+        "{said}"
+    );
+    let said = sample.act(&["apply", "--gpu", "01:00.0"]).exits(2);
+    assert!(
+        said.contains("0000:01:00.1") && said.contains("nothing was done"),
+        "{said}"
+    );
+    assert!(!sample.root().join("var/lib/passthru").exists());
+}

@@ -13,16 +13,18 @@ use super::{
     history::PlanFile,
     past::Past,
     place::locate,
+    precheck::{expect_text, unchanged_since_planned},
     recover::recover_all,
     saved::{self, Manifest, look, save},
     space,
     touch::{self, Touch},
 };
 use crate::{
+    attributes::Attributes,
     exec::Exec,
     journal::{self, After, Journal, SCHEMA, directory, write_json},
     root::Root,
-    write::{Attributes, Writer},
+    write::Writer,
 };
 
 /// Carries out `plan` on the host at `root`: all of it, or nothing.
@@ -327,79 +329,6 @@ impl<'a, 'e> Transaction<'a, 'e> {
         }
         failure(self.number, reason, outcome)
     }
-}
-
-/// Every file has the text the plan was made for.
-fn unchanged_since_planned(root: &Root, changes: &[Change]) -> Result<(), Trouble> {
-    let mut edited: BTreeMap<String, Option<&str>> = BTreeMap::new();
-    for change in changes {
-        let Change::Edit {
-            path,
-            before,
-            after,
-            ..
-        } = change
-        else {
-            continue;
-        };
-        let real = locate(root, path)?.real;
-        match edited.get(&real) {
-            // An earlier step of the same plan makes it so.
-            Some(text) if *text == before.as_deref() => {}
-            Some(_) => {
-                return Err(Reason::new(
-                    format!("the plan edits {path} twice, and the edits do not fit together"),
-                    "this is a mistake in the plan: report it",
-                )
-                .into());
-            }
-            None => expect_text(root, path, &real, before.as_deref())?,
-        }
-        single_name(root, &real)?;
-        edited.insert(real, after.as_deref());
-    }
-    Ok(())
-}
-
-fn expect_text(root: &Root, path: &str, real: &str, before: Option<&str>) -> Result<(), Trouble> {
-    let now = match root.read(real) {
-        Ok(bytes) => Some(bytes),
-        Err(e) if e.is_missing() => None,
-        Err(e) => return Err(e.into()),
-    };
-    if now.as_deref() == before.map(str::as_bytes) {
-        return Ok(());
-    }
-    Err(Reason::new(
-        format!(
-            "{} has changed since the plan was made",
-            root.display(path).display()
-        ),
-        "plan again",
-    )
-    .into())
-}
-
-/// Replacing one of several names of a file would part it from the others.
-fn single_name(root: &Root, real: &str) -> Result<(), Trouble> {
-    let file = match crate::write::open(root, real) {
-        Err(e) if e.is_missing() => return Ok(()),
-        other => other?,
-    };
-    let names = rustix::fs::fstat(&file)
-        .map_err(|e| root.error(real, e))?
-        .st_nlink;
-    if names > 1 {
-        return Err(Reason::new(
-            format!(
-                "{} has {names} names (hard links), which editing would part",
-                root.display(real).display()
-            ),
-            "make it a file of its own: copy it and rename the copy over it",
-        )
-        .into());
-    }
-    Ok(())
 }
 
 /// Removes the directory of a transaction that never began.

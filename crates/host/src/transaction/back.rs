@@ -11,9 +11,10 @@ use super::{
     saved::{Manifest, Was, by_hand, look, restore},
 };
 use crate::{
+    attributes::Attributes,
     journal::{self, Journal, Stamp},
     root::split,
-    write::{Attributes, Writer, sha256},
+    write::{Writer, sha256},
 };
 
 /// What taking back works on.

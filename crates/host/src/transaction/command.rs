@@ -11,10 +11,11 @@ use super::{
     place::locate,
 };
 use crate::{
+    attributes::Attributes,
     exec::{End, Sign, Watch},
     journal::{self, Journal},
     root::{PathError, Root, split},
-    write::{self, Attributes, Writer},
+    write::{self, Writer},
 };
 
 /// How many last lines of a failed command's output its error carries.

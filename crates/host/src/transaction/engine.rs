@@ -55,11 +55,22 @@ impl Trouble {
 
 /// What can be done about an I/O error.
 fn explain(error: &PathError) -> Reason {
-    let way_out = match error.source.raw_os_error().map(Errno::from_raw_os_error) {
+    use std::io::ErrorKind;
+    let errno = error.source.raw_os_error().map(Errno::from_raw_os_error);
+    let way_out = match errno {
         Some(Errno::ACCESS | Errno::PERM) => "run passthru as root",
         Some(Errno::NOSPC | Errno::DQUOT) => "free space on that file system and try again",
         Some(Errno::ROFS) => "mount that file system writable and try again",
         Some(Errno::IO) => "look at the kernel log for errors of that disk",
+        _ if error.source.kind() == ErrorKind::PermissionDenied => "put that right and try again",
+        _ if error
+            .path
+            .to_string_lossy()
+            .contains("/passthru/transactions/") =>
+        {
+            "what passthru kept about this transaction is damaged: the files it saved are beside it, \
+             in saved/; put them back by hand and move the directory away"
+        }
         _ => "put that right and try again",
     };
     Reason::new(error.to_string(), way_out)

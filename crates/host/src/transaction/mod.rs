@@ -19,6 +19,7 @@ mod engine;
 mod history;
 mod past;
 mod place;
+mod precheck;
 mod recover;
 mod saved;
 mod space;

@@ -88,7 +88,7 @@ fn absent(root: &Root, path: &str) -> Result<Place, Trouble> {
         top = parent;
     }
     let mut real = root.resolve(top)?;
-    if !root.meta(&real).is_ok_and(|meta| meta.is_dir()) {
+    if real != "/" && !root.meta(&real).is_ok_and(|meta| meta.is_dir()) {
         return Err(Reason::new(
             format!("{} is not a directory", root.display(top).display()),
             "move it out of the way",

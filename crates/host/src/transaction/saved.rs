@@ -9,9 +9,10 @@ use super::{
     touch::{Role, Touch},
 };
 use crate::{
+    attributes::Attributes,
     journal::{SCHEMA, Stamp, read_json, write_json},
     root::{PathError, Root},
-    write::{self, Attributes, Writer, hex, unhex},
+    write::{self, Writer, hex, unhex},
 };
 
 /// Everything that was saved, in the order in which the steps touch it.
@@ -81,6 +82,7 @@ impl SavedFile {
             xattrs: attributes
                 .xattrs
                 .iter()
+                .flatten()
                 .map(|(name, value)| (name.clone(), hex(value)))
                 .collect(),
         }
@@ -91,11 +93,12 @@ impl SavedFile {
             mode: self.mode,
             owner: Some((self.uid, self.gid)),
             mtime: Some(self.mtime),
-            xattrs: self
-                .xattrs
-                .iter()
-                .filter_map(|(name, value)| Some((name.clone(), unhex(value)?)))
-                .collect(),
+            xattrs: Some(
+                self.xattrs
+                    .iter()
+                    .filter_map(|(name, value)| Some((name.clone(), unhex(value)?)))
+                    .collect(),
+            ),
         }
     }
 }

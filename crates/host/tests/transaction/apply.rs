@@ -221,3 +221,69 @@ fn a_file_may_be_edited_twice_in_one_plan() {
         Err(Failure::Unchanged(_))
     ));
 }
+
+/// The state directory of a machine that an earlier passthru worked on: it must be understood as
+/// long as there are such machines.
+#[test]
+fn what_schema_1_wrote_can_be_undone() {
+    let world = World::new();
+    let before = world.tree();
+    let state = "/var/lib/passthru/transactions/4";
+    world.write(GRUB, GRUB_AFTER);
+    world.write(RULES, "ours\n");
+    let plan = format!(
+        r#"{{"schema":1,"plan":{{"intent":{{}},"refusals":[],"notices":[],"bindings":[],
+            "words":["iommu=pt"],"reboot":true,"outcome":[],"changes":[
+            {{"kind":"edit","path":"{GRUB}","before":{},"after":{},"mode":420,"why":"x"}},
+            {{"kind":"edit","path":"{RULES}","before":null,"after":"ours\n","mode":420,"why":"x"}}
+        ]}}}}"#,
+        serde_json::json!(GRUB_TEXT),
+        serde_json::json!(GRUB_AFTER)
+    );
+    world.write(&format!("{state}/plan.json"), &plan);
+    world.write(&format!("{state}/saved/0"), GRUB_TEXT);
+    let owner = {
+        use std::os::unix::fs::MetadataExt;
+        let meta = fs::metadata(world.real(GRUB)).unwrap();
+        format!(r#""uid":{},"gid":{}"#, meta.uid(), meta.gid())
+    };
+    world.write(
+        &format!("{state}/saved/manifest.json"),
+        &format!(
+            r#"{{"schema":1,"token":"0011223344556677","directories":[],"entries":[
+            {{"path":"{GRUB}","real":"{GRUB}","role":"edit","step":0,"was":{{"was":"file","copy":"0",
+              "sha256":"5f62aa742228b2ef0594d19788896c54ff18ded6b380cb3b7286826db71f2178","size":64,
+              "mode":416,{owner},"mtime":[1000000000,123456789]}}}},
+            {{"path":"{RULES}","real":"{RULES}","role":"edit","step":1,"was":{{"was":"absent"}}}}
+        ]}}"#
+        ),
+    );
+    let journal = r#"{"time":1700000000,"event":"begin","boot":"b","packages":null}
+{"time":1700000001,"event":"intent","step":0}
+{"time":1700000001,"event":"done","step":0,"after":[{"path":"/etc/default/grub","is":"file","sha256":"1"}]}
+{"time":1700000002,"event":"intent","step":1}
+{"time":1700000002,"event":"running","step":1,"pid":1,"start":null}
+{"time":1700000002,"event":"done","step":1,"after":[{"path":"/x","is":"absent"}],"family":["/y"]}
+{"time":1700000003,"event":"commit"}
+"#;
+    world.write(&format!("{state}/journal"), journal);
+    let record = transaction::in_force(&world.root).unwrap().unwrap();
+    assert_eq!(
+        (record.number, record.begun, record.since),
+        (4, 1_700_000_000, 1_700_000_003)
+    );
+    world.undo(None).unwrap();
+    world.tree().assert_is(&before, "undone");
+}
+
+#[test]
+fn what_a_newer_passthru_wrote_is_not_guessed_at() {
+    let world = World::new();
+    world.apply(&plan()).unwrap();
+    let file = "/var/lib/passthru/transactions/1/plan.json";
+    let text = world.read(file).replace("\"schema\": 1", "\"schema\": 2");
+    world.write(file, &text);
+    let failure = world.undo(None).unwrap_err();
+    assert!(failure.to_string().contains("newer passthru"), "{failure}");
+    assert_eq!(failure.reason().unwrap().way_out, "use that version");
+}

@@ -375,8 +375,8 @@ impl Tools {
         let mut file = fs::File::create(self.real("/filler")).unwrap();
         let mut size = 64 << 10;
         while size > 0 {
-            match file.write(&vec![b'x'; size]) {
-                Ok(_) => {}
+            match file.write_all(&vec![b'x'; size]) {
+                Ok(()) => {}
                 Err(_) => size /= 2,
             }
         }

@@ -245,29 +245,24 @@ fn is_separator(piece: &str) -> bool {
         .all(|c| c.is_whitespace() || matches!(c, '"' | '\'' | ','))
 }
 
-/// Words and what is between them: blanks run together, quotes and commas alone.
+/// Words, each with the blanks or the comma before it, so that taking a word out takes those with it;
+/// quotes and line ends alone.
 fn words(text: &str) -> Vec<&str> {
-    #[derive(PartialEq)]
-    enum Kind {
-        Word,
-        Blank,
-        Alone,
-    }
-    let kind = |c: char| match c {
-        '\n' | '"' | '\'' | ',' => Kind::Alone,
-        c if c.is_whitespace() => Kind::Blank,
-        _ => Kind::Word,
-    };
     let mut pieces = Vec::new();
     let mut start = 0;
-    let mut last = Kind::Alone;
+    let mut in_word = false;
     for (i, c) in text.char_indices() {
-        let now = kind(c);
-        if i > start && (now == Kind::Alone || now != last) {
+        let alone = matches!(c, '\n' | '"' | '\'');
+        let between = c == ',' || c.is_whitespace();
+        if i > start && (alone || (between && in_word)) {
             pieces.push(&text[start..i]);
             start = i;
         }
-        last = now;
+        if alone {
+            pieces.push(&text[start..=i]);
+            start = i + 1;
+        }
+        in_word = !alone && !between;
     }
     if start < text.len() {
         pieces.push(&text[start..]);
@@ -334,6 +329,17 @@ mod tests {
             "# top\nGRUB_CMDLINE_LINUX=\"quiet iommu=pt splash\"\nnew\nend\n",
             "# top\nGRUB_CMDLINE_LINUX=\"quiet splash\"\nnew\nend\n",
         );
+    }
+
+    #[test]
+    fn a_word_put_before_ours_stays() {
+        check(
+            "X=\"quiet\"\n",
+            "X=\"quiet iommu=pt\"\n",
+            "X=\"quiet splash iommu=pt\"\n",
+            "X=\"quiet splash\"\n",
+        );
+        check("X=\"\"\n", "X=\"a b\"\n", "X=\"a  c b\"\n", "X=\"  c\"\n");
     }
 
     #[test]
@@ -434,17 +440,14 @@ mod tests {
             old in proptest::collection::vec("[a-c]{1,3}", 1..5),
             ours in proptest::collection::vec("P[a-c]{1,3}", 1..4),
             theirs in proptest::collection::vec("T[a-c]{1,3}", 0..4),
-            front in any::<bool>(),
+            at in 0_usize..8,
         ) {
             let line = |words: &[String]| alloc::format!("X=\"{}\"\n", words.join(" "));
             let mut after = old.clone();
             after.extend(ours.iter().cloned());
             let mut current = after.clone();
-            if front {
-                current.splice(0..0, theirs.iter().cloned());
-            } else {
-                current.extend(theirs.iter().cloned());
-            }
+            let at = at.min(current.len());
+            current.splice(at..at, theirs.iter().cloned());
             let expected: Vec<String> =
                 current.iter().filter(|word| !word.starts_with('P')).cloned().collect();
             let merged = take_back(&line(&old), &line(&after), &line(&current));
