@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use passthru_host::{Exec, Root, exec::Live, observe::observe};
+use passthru_host::{Exec, Root, archive, exec::Live, observe::observe};
 
 pub(crate) use passthru_host::observe::Wanted;
 use passthru_plan::Facts;
@@ -96,27 +96,13 @@ fn open_root(path: &Path) -> Result<Root> {
 }
 
 fn open_capture(path: &Path) -> Result<Root> {
-    if path.is_dir() {
-        return open_root(path);
-    }
-    Err(Error::input(format!(
-        "{}: archives cannot be opened yet",
-        path.display()
-    )))
+    archive::open_host(path).map_err(Error::input)
 }
 
 impl Host {
     /// What is known about the host, as far as `wanted`.
     pub(crate) fn facts(&self, wanted: Wanted) -> Result<Facts> {
         Ok(observe(&self.root, wanted))
-    }
-
-    /// Writes the host to `file`.
-    pub(crate) fn capture(&self, file: &Path) -> Result<()> {
-        Err(Error::input(format!(
-            "{}: captures cannot be made yet",
-            file.display()
-        )))
     }
 
     /// The host's files.

@@ -190,12 +190,22 @@ impl Out {
             .iter()
             .map(|hint| (Style::Accent, "hint: ", hint.as_str()));
         let mut lines = Vec::new();
+        // Into a file or a pipe each goes as one line.
+        let width = io::stderr().is_terminal().then(|| self.text_width());
         for (style, label, text) in errors.chain(hints) {
-            let mut parts = text.lines();
-            let first = parts.next().unwrap_or_default();
-            lines.push(Line::new().put(style, label).plain(first));
-            // An excerpt of a file: what points at a column must stay in its column.
-            lines.extend(parts.map(|part| Line::new().plain("  ").plain(part)));
+            let excerpt = text.contains('\n');
+            let parts = match width {
+                Some(width) if !excerpt => layout::wrap(text, width.saturating_sub(label.len())),
+                _ => text.lines().map(str::to_owned).collect(),
+            };
+            for (i, part) in parts.into_iter().enumerate() {
+                // In an excerpt of a file, what points at a column must stay in its column.
+                lines.push(match i {
+                    0 => Line::new().put(style, label).plain(part),
+                    _ if excerpt => Line::new().plain("  ").plain(part),
+                    _ => Line::new().plain(" ".repeat(label.len())).plain(part),
+                });
+            }
         }
         let mut stderr = io::stderr().lock();
         for line in lines {

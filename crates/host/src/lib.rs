@@ -3,7 +3,9 @@
 //! Two doors: [`root::Root`] opens files, [`exec::Exec`] starts processes. `observe` reads facts
 //! through them, `transaction` carries out a plan's changes through them and takes them back.
 
+pub mod archive;
 mod attributes;
+pub mod capture;
 pub mod exec;
 pub mod failpoint;
 pub mod journal;

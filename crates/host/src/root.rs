@@ -6,7 +6,7 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{self, Read},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -17,6 +17,7 @@ use rustix::{
     fs::{self, AtFlags, Mode, OFlags, ResolveFlags},
     io::Errno,
 };
+use tempfile::TempDir;
 use thiserror::Error;
 
 /// Configuration and attribute files larger than this are not read: nothing a plan needs is.
@@ -54,6 +55,8 @@ pub enum Seen {
     Link(String),
     /// A directory was listed.
     Directory,
+    /// Something is there, but may not be read.
+    Denied,
 }
 
 /// A directory that stands for a host's `/`.
@@ -62,6 +65,18 @@ pub struct Root {
     dir: OwnedFd,
     path: PathBuf,
     seen: Option<RefCell<BTreeMap<String, Seen>>>,
+    capture: Option<Capture>,
+}
+
+/// What makes a root a capture and no tree of its own.
+#[derive(Debug)]
+struct Capture {
+    /// The archive's path, for messages.
+    archive: PathBuf,
+    /// Paths without a leading slash that could not be read when the capture was made.
+    denied: BTreeSet<String>,
+    /// Where it was unpacked to; taken away with the root.
+    _unpacked: Option<TempDir>,
 }
 
 /// Metadata that matters for putting a file back.
@@ -115,7 +130,24 @@ impl Root {
             dir,
             path: path.into(),
             seen: None,
+            capture: None,
         })
+    }
+
+    /// This root as the capture `archive`, in which the paths of `denied` are there but may not be
+    /// read; `unpacked` lives as long as the root.
+    pub(crate) fn into_capture(
+        mut self,
+        archive: &Path,
+        denied: BTreeSet<String>,
+        unpacked: Option<TempDir>,
+    ) -> Self {
+        self.capture = Some(Capture {
+            archive: archive.into(),
+            denied,
+            _unpacked: unpacked,
+        });
+        self
     }
 
     /// The same root, recording what is read through it.
@@ -145,7 +177,25 @@ impl Root {
 
     /// The file `path` of the host as a path on this machine, for messages.
     pub fn display(&self, path: &str) -> PathBuf {
-        self.path.join(path.trim_start_matches('/'))
+        let top = match &self.capture {
+            Some(capture) => &capture.archive,
+            None => &self.path,
+        };
+        top.join(path.trim_start_matches('/'))
+    }
+
+    /// Opens for reading what the host lets this user read, and notes what it does not.
+    fn open_readable(&self, path: &str, flags: OFlags) -> Result<OwnedFd, PathError> {
+        let denied = |capture: &Capture| capture.denied.contains(path.trim_matches('/'));
+        if self.capture.as_ref().is_some_and(denied) {
+            return Err(self.error(path, Errno::ACCESS));
+        }
+        self.open_at(path, OFlags::RDONLY | flags, Mode::empty())
+            .inspect_err(|error| {
+                if error.source.kind() == io::ErrorKind::PermissionDenied {
+                    self.note(path, Seen::Denied);
+                }
+            })
     }
 
     pub(crate) fn error(&self, path: &str, errno: impl Into<io::Error>) -> PathError {
@@ -179,7 +229,7 @@ impl Root {
     /// # Errors
     /// If it cannot be opened or read, is not a regular file, or is larger than [`READ_LIMIT`].
     pub fn read(&self, path: &str) -> Result<Vec<u8>, PathError> {
-        let fd = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())?;
+        let fd = self.open_readable(path, OFlags::NONBLOCK)?;
         self.note(path, Seen::File);
         read_all(File::from(fd)).map_err(|e| self.error(path, e))
     }
@@ -230,7 +280,7 @@ impl Root {
     /// # Errors
     /// If it is missing or not a directory.
     pub fn list(&self, path: &str) -> Result<Vec<String>, PathError> {
-        let fd = self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+        let fd = self.open_readable(path, OFlags::DIRECTORY)?;
         self.note(path, Seen::Directory);
         names(&fd).map_err(|e| self.error(path, e))
     }
@@ -291,7 +341,7 @@ impl Root {
     /// # Errors
     /// If it cannot be opened or is not a regular file.
     pub fn stream(&self, path: &str) -> Result<File, PathError> {
-        let fd = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())?;
+        let fd = self.open_readable(path, OFlags::NONBLOCK)?;
         self.note(path, Seen::Presence);
         let file = File::from(fd);
         let meta = file.metadata().map_err(|e| self.error(path, e))?;

@@ -82,13 +82,10 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
 fn list(facts: &Facts, cards: &[CardView<'_>], out: &mut Out) -> Result<()> {
     out.line(&Line::new().bold("Cards of this host"))?;
     for (i, card) in cards.iter().enumerate() {
-        let lead = Line::new().put(Style::Accent, format!("  {}  ", i + 1));
-        let title = format!(
-            "{}  {}",
-            card.display.address.slot_text(),
-            card.display.label()
-        );
-        out.wrapped(lead, Style::Bold, &title)?;
+        let lead = Line::new()
+            .put(Style::Accent, format!("  {}  ", i + 1))
+            .bold(format!("{}  ", card.display.address.slot_text()));
+        out.wrapped(lead, Style::Bold, &card.display.label())?;
         let functions: Vec<_> = card.functions.iter().map(|f| f.class.word()).collect();
         out.paragraph(5, &functions.join(", "))?;
         let against = against(facts, card);

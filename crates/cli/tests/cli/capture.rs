@@ -3,7 +3,6 @@
 use crate::support::Sample;
 
 #[test]
-#[ignore = "waits for the other half"]
 fn a_capture_answers_as_the_host_does() {
     let sample = Sample::new();
     let file = sample.dir().join("sample.tar.gz");

@@ -19,7 +19,6 @@ fn without_an_iommu_it_is_not() {
 }
 
 #[test]
-#[ignore = "waits for the other half"]
 fn json_has_status_and_remedy() {
     let value = Sample::new().run(&["doctor", "--json"]).json(0);
     let findings = value["findings"].as_array().unwrap();

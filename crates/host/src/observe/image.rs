@@ -7,10 +7,7 @@ use std::{
     io::{self, BufRead, BufReader, Read},
 };
 
-use passthru_plan::{
-    Measured,
-    text::cpio::{self, HEADER, Header, TRAILER},
-};
+use passthru_plan::text::cpio::{self, HEADER, Header, TRAILER};
 use thiserror::Error;
 
 use crate::root::Root;
@@ -45,21 +42,54 @@ pub struct ImageContent {
     pub texts: BTreeMap<String, String>,
 }
 
-/// Why an image cannot be opened here.
+/// An image that cannot be opened here, and why.
 #[derive(Debug, Error)]
-enum Problem {
+#[error("{path} {problem}")]
+pub struct ImageError {
+    /// The image, as a path of the host.
+    pub path: String,
+    /// What is the matter.
+    #[source]
+    pub problem: Problem,
+}
+
+impl ImageError {
+    /// The image may be well, but the host's own tool (lsinitramfs, lsinitrd) has to look into it.
+    pub const fn needs_other_tool(&self) -> bool {
+        matches!(
+            self.problem,
+            Problem::Compression(_) | Problem::Unified | Problem::Unknown
+        )
+    }
+}
+
+/// What is the matter with an image.
+#[derive(Debug, Error)]
+pub enum Problem {
+    /// It cannot be opened.
+    #[error("cannot be opened: {0}")]
+    Closed(#[source] io::Error),
+    /// Nothing but zeros.
+    #[error("is empty or all zeros")]
+    Empty,
+    /// A compression other than gzip and zstd.
     #[error("is compressed with {0}, which passthru does not unpack itself")]
     Compression(&'static str),
+    /// A PE file with kernel and initramfs inside.
     #[error("is a unified kernel image")]
     Unified,
+    /// No format that an initramfs is made of.
     #[error("has something at its start or behind an archive that is neither cpio nor compressed")]
     Unknown,
+    /// It ends too early.
     #[error("ends in the middle (truncated?)")]
     Truncated,
+    /// Its parts make no sense.
     #[error("is damaged: {0}")]
     Damaged(&'static str),
+    /// Reading or unpacking failed.
     #[error("cannot be read: {0}")]
-    Io(io::Error),
+    Io(#[source] io::Error),
 }
 
 impl From<io::Error> for Problem {
@@ -72,29 +102,30 @@ impl From<io::Error> for Problem {
 }
 
 /// The paths in the initramfs `path`, and the texts of the files that `keep` names: exact paths, or
-/// with a final `*` everything that starts so. Not measured if the image is compressed with anything
-/// but gzip or zstd, and where it is truncated or damaged.
-pub fn read_image(root: &Root, path: &str, keep: &[&str]) -> Measured<ImageContent> {
-    let file = match root.stream(path) {
-        Ok(file) => file,
-        Err(error) => return super::not(root, path, &error),
+/// with a final `*` everything that starts so.
+///
+/// # Errors
+/// If it cannot be opened, is truncated or damaged, or is compressed with anything but gzip or zstd.
+pub fn read_image(root: &Root, path: &str, keep: &[&str]) -> Result<ImageContent, ImageError> {
+    let fail = |problem| ImageError {
+        path: path.to_owned(),
+        problem,
     };
+    let file = root
+        .stream(path)
+        .map_err(|error| fail(Problem::Closed(error.source)))?;
     let mut sink = Sink {
         content: ImageContent::default(),
         keep,
         text_bytes: 0,
     };
-    match archives(&mut BufReader::with_capacity(64 << 10, file), 0, &mut sink) {
-        Ok(()) if sink.content.entries.is_empty() => {
-            Measured::not(format!("{path} is empty or all zeros"))
-        }
-        Ok(()) => {
-            sink.content.entries.sort_unstable();
-            sink.content.entries.dedup();
-            Measured::Value(sink.content)
-        }
-        Err(problem) => Measured::not(format!("{path} {problem}")),
+    archives(&mut BufReader::with_capacity(64 << 10, file), 0, &mut sink).map_err(fail)?;
+    if sink.content.entries.is_empty() {
+        return Err(fail(Problem::Empty));
     }
+    sink.content.entries.sort_unstable();
+    sink.content.entries.dedup();
+    Ok(sink.content)
 }
 
 struct Sink<'a> {

@@ -146,11 +146,11 @@ fn initramfs(
     };
     if open {
         match image::read_image(root, &image.path, &image::CONFIGURATION) {
-            Measured::Value(content) => {
+            Ok(content) => {
                 image.entries = Measured::Value(content.entries);
                 image.texts = content.texts;
             }
-            Measured::NotMeasured(why) => image.entries = Measured::NotMeasured(why),
+            Err(error) => image.entries = Measured::not(error.to_string()),
         }
     }
     Some(image)

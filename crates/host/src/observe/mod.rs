@@ -20,7 +20,7 @@ mod net;
 mod pci;
 mod usage;
 
-pub use image::{ImageContent, read_image};
+pub use image::{ImageContent, ImageError, Problem as ImageProblem, read_image};
 
 use passthru_plan::{Address, Facts, Measured};
 
@@ -34,6 +34,8 @@ pub(crate) mod captured {
     pub(crate) const SIZES: &str = "/run/passthru-capture/sizes";
     /// Free bytes on the file system of /boot.
     pub(crate) const BOOT_FREE: &str = "/run/passthru-capture/boot-free";
+    /// Paths that exist and could not be read, one per line.
+    pub(crate) const DENIED: &str = "/run/passthru-capture/denied";
 }
 
 /// What to read. Functions and groups always are; everything else costs time that not every command
@@ -137,7 +139,11 @@ pub(crate) fn text(root: &Root, path: &str) -> Measured<String> {
     }
 }
 
-fn lossy(bytes: Vec<u8>) -> String {
+/// Bytes as text; NULs at the end, which some captures pad attribute files with, are dropped.
+fn lossy(mut bytes: Vec<u8>) -> String {
+    while bytes.last() == Some(&0) {
+        bytes.pop();
+    }
     String::from_utf8(bytes)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }

@@ -23,7 +23,10 @@ pub struct Opener;
 
 impl Inspect for Opener {
     fn image(&self, root: &Root, path: &str, keep: &[&str]) -> Measured<ImageContent> {
-        read_image(root, path, keep)
+        match read_image(root, path, keep) {
+            Ok(content) => Measured::Value(content),
+            Err(error) => Measured::not(error.to_string()),
+        }
     }
 }
 

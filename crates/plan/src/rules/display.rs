@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Vendors of server management controllers, whose display is a remote console: ASPEED, Matrox.
-const REMOTE_CONSOLES: [u16; 2] = [0x1a03, 0x102b];
+pub(crate) const REMOTE_CONSOLES: [u16; 2] = [0x1a03, 0x102b];
 
 /// What is known about a display function's role on the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
