@@ -6,7 +6,7 @@ use passthru_plan::{Change, Plan};
 
 use super::{
     Applied, Event, Failure, Options, Progress, Reason,
-    back::{Back, failure, prune, remove_flat, roll_back},
+    back::{Back, failure, remove_flat, roll_back},
     command,
     decide::{Mode, stamp},
     engine::{Engine, Trouble},
@@ -318,15 +318,10 @@ impl<'a, 'e> Transaction<'a, 'e> {
             writer: &self.writer,
             plan: self.plan,
             manifest: &self.manifest,
-            saved: format!("{}/saved", self.directory),
+            directory: &self.directory,
         };
         let past = Past::of(&lines);
-        let mut outcome = roll_back(&back, &mut self.journal, &past, Mode::Rollback, &reason);
-        if matches!(outcome, Ok(Ok(_)))
-            && let Err(stopped) = prune(&back, &self.directory)
-        {
-            outcome = Err(stopped);
-        }
+        let outcome = roll_back(&back, &mut self.journal, &past, Mode::Rollback, &reason);
         failure(self.number, reason, outcome)
     }
 }
@@ -337,6 +332,11 @@ pub(super) fn forget(
     writer: &Writer<'_>,
     directory: &str,
 ) -> Result<(), Trouble> {
+    // First of all what would make a transaction of it.
+    let journal = format!("{directory}/journal");
+    if engine.root.exists(&journal) {
+        writer.remove(&journal)?;
+    }
     remove_flat(engine, writer, &format!("{directory}/saved"))?;
     remove_flat(engine, writer, directory)
 }

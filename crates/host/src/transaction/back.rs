@@ -14,7 +14,7 @@ use crate::{
     attributes::Attributes,
     journal::{self, Journal, Stamp},
     root::split,
-    write::{Writer, sha256},
+    write::{WriteError, Writer, sha256},
 };
 
 /// What taking back works on.
@@ -23,11 +23,21 @@ pub(super) struct Back<'a, 'e> {
     pub(super) writer: &'a Writer<'e>,
     pub(super) plan: &'a Plan,
     pub(super) manifest: &'a Manifest,
-    /// Directory of the saved copies.
-    pub(super) saved: String,
+    /// The transaction's own directory.
+    pub(super) directory: &'a str,
 }
 
 impl Back<'_, '_> {
+    /// Directory of the saved copies.
+    fn saved(&self) -> String {
+        format!("{}/saved", self.directory)
+    }
+
+    /// Directory of what an undo does, and of what was before it.
+    pub(super) fn undo(&self) -> String {
+        format!("{}/undo", self.directory)
+    }
+
     /// Does one action.
     pub(super) fn act(
         &self,
@@ -50,7 +60,7 @@ impl Back<'_, '_> {
                         return Ok(());
                     }
                 }
-                restore(root, self.writer, &self.saved, entry)
+                restore(root, self.writer, &self.saved(), entry)
             }
             Action::Merge { path, found, text } => {
                 let now = look(root, path)?;
@@ -107,7 +117,7 @@ impl Back<'_, '_> {
         let root = self.engine.root;
         match action {
             Action::Restore { entry, .. } => {
-                by_hand(root, &self.saved, &self.manifest.entries[*entry])
+                by_hand(root, &self.saved(), &self.manifest.entries[*entry])
             }
             Action::Merge { path, text, .. } => match text {
                 Some(_) => format!("take passthru's lines out of {path}"),
@@ -165,46 +175,69 @@ pub(super) fn roll_back(
         Err(Trouble::Failed(why)) => return Ok(Err(vec![why])),
     };
     forgive_trouble(back.sweep())?;
+    // Directories last of all: only then can they be empty.
+    let is_directory = |action: &&Action| matches!(action, Action::RemoveDirectory { .. });
+    let files = actions.iter().filter(|action| !is_directory(action));
+    let directories = actions.iter().filter(is_directory);
+    let mut todo: Vec<&Action> = files.collect();
     // Twice: what the first pass removes may be the room that was lacking.
-    let mut todo: Vec<&Action> = actions.iter().collect();
     let mut stuck = Vec::new();
-    for pass in 0..2 {
+    for _ in 0..2 {
         stuck.clear();
-        let mut again = Vec::new();
-        for action in todo {
-            let index = actions.iter().position(|a| a == action).unwrap_or_default();
-            engine.point(format_args!("rollback.step.{index}"))?;
-            match back.act(journal, action, &mut notes) {
-                Ok(()) => {}
-                Err(Trouble::Stopped) => return Err(Trouble::Stopped),
-                Err(Trouble::Failed(why)) => {
-                    stuck.push(Reason::new(why.what, back.by_hand(action)));
-                    again.push(action);
-                }
-            }
-        }
-        todo = again;
-        if todo.is_empty() || pass == 1 {
-            break;
-        }
+        todo = try_all(back, journal, &todo, &mut notes, &mut stuck)?;
     }
     if stuck.is_empty() {
-        engine.point("rollback.end")?;
-        match journal.append(journal::Event::RolledBack {
-            reason: reason.what.clone(),
-            notes: notes.clone(),
-        }) {
-            Ok(()) => Ok(Ok(notes)),
-            Err(crate::write::WriteError::Stopped) => Err(Trouble::Stopped),
-            // Everything is back; recovery will find nothing to do and say so then.
-            Err(_) => Ok(Ok(notes)),
-        }
-    } else {
+        try_all(
+            back,
+            journal,
+            &directories.collect::<Vec<_>>(),
+            &mut notes,
+            &mut stuck,
+        )?;
+    }
+    if !stuck.is_empty() {
         forgive(journal.append(journal::Event::RollbackFailed {
             reason: reason.what.clone(),
         }))?;
-        Ok(Err(stuck))
+        return Ok(Err(stuck));
     }
+    engine.point("rollback.end")?;
+    match journal.append(journal::Event::RolledBack {
+        reason: reason.what.clone(),
+        notes: notes.clone(),
+    }) {
+        Ok(()) => prune(back)?,
+        Err(WriteError::Stopped) => return Err(Trouble::Stopped),
+        // Everything is back. Recovery will find nothing to do, and say then that it is.
+        Err(WriteError::Failed(_)) => {}
+    }
+    Ok(Ok(notes))
+}
+
+/// Does all of `actions` that can be done; returns the others, and says in `stuck` why.
+fn try_all<'a>(
+    back: &Back<'_, '_>,
+    journal: &mut Journal<'_>,
+    actions: &[&'a Action],
+    notes: &mut Vec<String>,
+    stuck: &mut Vec<Reason>,
+) -> Result<Vec<&'a Action>, Trouble> {
+    let mut failed = Vec::new();
+    for (index, action) in actions.iter().enumerate() {
+        let done = back
+            .engine
+            .point(format_args!("rollback.step.{index}"))
+            .and_then(|()| back.act(journal, action, notes));
+        match done {
+            Ok(()) => {}
+            Err(Trouble::Stopped) => return Err(Trouble::Stopped),
+            Err(Trouble::Failed(why)) => {
+                stuck.push(Reason::new(why.what, back.by_hand(action)));
+                failed.push(*action);
+            }
+        }
+    }
+    Ok(failed)
 }
 
 /// As the failure that a call returns.
@@ -234,7 +267,7 @@ pub(super) fn failure(
 }
 
 /// Lets an error pass, but not a stop.
-fn forgive(result: Result<(), crate::write::WriteError>) -> Result<(), Trouble> {
+fn forgive(result: Result<(), WriteError>) -> Result<(), Trouble> {
     forgive_trouble(result.map_err(Trouble::from))
 }
 
@@ -250,21 +283,16 @@ pub(super) fn forgive_trouble(result: Result<(), Trouble>) -> Result<(), Trouble
 const KEEP: u64 = 1 << 20;
 
 /// Makes room once a transaction is taken back. Failing to is no failure.
-pub(super) fn prune(back: &Back<'_, '_>, directory: &str) -> Result<(), Trouble> {
+pub(super) fn prune(back: &Back<'_, '_>) -> Result<(), Trouble> {
     for entry in &back.manifest.entries {
         if let Was::File(file) = &entry.was
             && file.size > KEEP
         {
-            let copy = format!("{directory}/saved/{}", file.copy);
+            let copy = format!("{}/{}", back.saved(), file.copy);
             forgive(back.writer.remove(&copy))?;
         }
     }
-    forgive_trouble(remove_tree(back, &format!("{directory}/undo")))
-}
-
-/// Removes the directory `path`, one level deep, and all in it.
-pub(super) fn remove_tree(back: &Back<'_, '_>, path: &str) -> Result<(), Trouble> {
-    remove_flat(back.engine, back.writer, path)
+    forgive_trouble(remove_flat(back.engine, back.writer, &back.undo()))
 }
 
 /// Removes the directory `path` and the files in it, if it is there.

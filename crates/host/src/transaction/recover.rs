@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::{
     Event, Failure, Options, Progress, Reason, Recovered, RecoveredEnd,
     apply::forget,
-    back::{Back, failure, prune, remove_tree, roll_back},
+    back::{Back, failure, roll_back},
     command::start_of,
     decide::Mode,
     engine::{Engine, Trouble},
@@ -106,27 +106,19 @@ fn finish(
         writer: &writer,
         plan: &plan,
         manifest: &manifest,
-        saved: format!("{directory}/saved"),
+        directory,
     };
     if past.state == Some(State::Undoing) {
-        return undo::carry_on(&back, &mut journal, number, directory);
+        return undo::carry_on(&back, &mut journal, number);
     }
     match roll_back(&back, &mut journal, past, Mode::Recover, &reason) {
-        Ok(Ok(notes)) => {
-            prune(&back, directory).map_err(Trouble::unchanged)?;
-            Ok(Recovered {
-                number,
-                end: RecoveredEnd::RolledBack,
-                notes,
-            })
-        }
+        Ok(Ok(notes)) => Ok(Recovered {
+            number,
+            end: RecoveredEnd::RolledBack,
+            notes,
+        }),
         other => Err(failure(number, reason, other)),
     }
-}
-
-/// An undo that was interrupted before it began leaves only its directory.
-pub(super) fn clear_unbegun_undo(back: &Back<'_, '_>, directory: &str) -> Result<(), Trouble> {
-    remove_tree(back, &format!("{directory}/undo"))
 }
 
 /// Ends a command that outlived the passthru that had started it: it must not go on writing while

@@ -6,13 +6,13 @@ use passthru_plan::{Change, Output};
 
 use super::{
     Failure, Options, Progress, Reason, Recovered, RecoveredEnd, Undone,
-    back::{Back, failure, prune},
+    back::{Back, failure, prune, remove_flat},
     command,
     decide::{Action, Decision, Mode, decide},
     engine::{Engine, Trouble},
     history::{Record, State, plan, records},
     past::Past,
-    recover::{clear_unbegun_undo, recover_all},
+    recover::recover_all,
     saved::{Manifest, load, restore, save},
     space,
     touch::{self, Role, Touch},
@@ -41,9 +41,10 @@ pub fn undo(
     let recovered = recover_all(&engine)?;
     let records = records(root).map_err(Trouble::unchanged)?;
     let number = match (&recovered, number) {
-        // What was asked for has just been finished.
+        // What was asked for has just been done. Without a number it was meant too: nobody who wants
+        // the latest one gone means the one before it.
         (Some(done), asked)
-            if done.end == RecoveredEnd::Undone && asked.is_none_or(|n| n == done.number) =>
+            if done.end != RecoveredEnd::InForce && asked.is_none_or(|n| n == done.number) =>
         {
             return finished(records, done.clone());
         }
@@ -152,19 +153,18 @@ fn take_back(engine: &Engine<'_>, number: u32) -> Result<Undone, Failure> {
         writer: &writer,
         plan: &plan,
         manifest: &manifest,
-        saved: format!("{directory}/saved"),
+        directory: &directory,
     };
-    let begin = |journal: &mut Journal<'_>| -> Result<_, Trouble> {
+    let begin = || -> Result<_, Trouble> {
         engine.point("undo.begin")?;
         engine.go_on()?;
-        clear_unbegun_undo(&back, &directory)?;
+        clear(&back)?;
         let decision = decide(engine, &plan, &manifest, &past, Mode::Undo)?;
-        let before = prepare(&back, &directory, &decision)?;
-        journal.append(journal::Event::UndoBegin)?;
+        let before = prepare(&back, &decision)?;
         Ok((decision, before))
     };
-    let (decision, before) = begin(&mut journal).map_err(Trouble::unchanged)?;
-    let notes = act(&back, &mut journal, number, &directory, &decision, &before)?;
+    let (decision, before) = begin().map_err(Trouble::unchanged)?;
+    let notes = act(&back, &mut journal, number, &decision, &before, true)?;
     Ok(Undone {
         number,
         reboot: plan.reboot,
@@ -175,11 +175,11 @@ fn take_back(engine: &Engine<'_>, number: u32) -> Result<Undone, Failure> {
 }
 
 /// Saves what the undo will touch and what it will do.
-fn prepare(back: &Back<'_, '_>, directory: &str, decision: &Decision) -> Result<Manifest, Trouble> {
+fn prepare(back: &Back<'_, '_>, decision: &Decision) -> Result<Manifest, Trouble> {
     let engine = back.engine;
     let touches = touches(back, decision)?;
     space::check(engine, &[], &touches, 256 << 10)?;
-    let undo = format!("{directory}/undo");
+    let undo = back.undo();
     back.writer.make_directory(&undo, 0o700)?;
     let token = &back.manifest.token;
     let before = save(engine, back.writer, &undo, token, &touches, Vec::new())?;
@@ -239,18 +239,27 @@ fn written_by(output: &Output) -> impl Iterator<Item = &String> {
     std::iter::once(&output.path).chain(output.staged.as_ref())
 }
 
-/// Does the actions. If one fails, makes everything what it was before the undo.
+/// Removes what an undo left that did not come to its begin, or that is over.
+fn clear(back: &Back<'_, '_>) -> Result<(), Trouble> {
+    remove_flat(back.engine, back.writer, &back.undo())
+}
+
+/// Does the actions, and if `begin` says in the journal first that it will. If anything fails,
+/// makes everything what it was before the undo.
 fn act(
     back: &Back<'_, '_>,
     journal: &mut Journal<'_>,
     number: u32,
-    directory: &str,
     decision: &Decision,
     before: &Manifest,
+    begin: bool,
 ) -> Result<Vec<String>, Failure> {
     let engine = back.engine;
     let mut notes = decision.notes.clone();
     let mut work = || -> Result<(), Trouble> {
+        if begin {
+            journal.append(journal::Event::UndoBegin)?;
+        }
         for (step, action) in decision.actions.iter().enumerate() {
             engine.go_on()?;
             engine.point(format_args!("undo.step.{step}"))?;
@@ -264,14 +273,14 @@ fn act(
     };
     match work() {
         Ok(()) => {
-            prune(back, directory).map_err(Trouble::unchanged)?;
+            prune(back).map_err(Trouble::unchanged)?;
             Ok(notes)
         }
         Err(Trouble::Stopped) => Err(Failure::Stopped),
         Err(Trouble::Failed(reason)) => Err(failure(
             number,
             reason.clone(),
-            put_back(back, journal, directory, before, &reason),
+            put_back(back, journal, before, &reason),
         )),
     }
 }
@@ -280,12 +289,11 @@ fn act(
 fn put_back(
     back: &Back<'_, '_>,
     journal: &mut Journal<'_>,
-    directory: &str,
     before: &Manifest,
     reason: &Reason,
 ) -> Result<Result<Vec<String>, Vec<Reason>>, Trouble> {
     let engine = back.engine;
-    let undo = format!("{directory}/undo");
+    let undo = back.undo();
     engine.tell(super::Event::RollingBack {
         reason: &reason.what,
     });
@@ -314,7 +322,7 @@ fn put_back(
     journal.append(journal::Event::UndoFailed {
         reason: reason.what.clone(),
     })?;
-    super::back::forgive_trouble(clear_unbegun_undo(back, directory))?;
+    super::back::forgive_trouble(clear(back))?;
     Ok(Ok(vec![
         "the transaction is in force as it was before the undo".to_owned(),
     ]))
@@ -332,9 +340,8 @@ pub(super) fn carry_on(
     back: &Back<'_, '_>,
     journal: &mut Journal<'_>,
     number: u32,
-    directory: &str,
 ) -> Result<Recovered, Failure> {
-    let undo = format!("{directory}/undo");
+    let undo = back.undo();
     let load = || -> Result<(Decision, Manifest), Trouble> {
         back.sweep()?;
         let actions = read_json(back.engine.root, &format!("{undo}/actions.json"))?;
@@ -350,7 +357,7 @@ pub(super) fn carry_on(
             return Err(failure(number, reason, Err(trouble)));
         }
     };
-    match act(back, journal, number, directory, &decision, &before) {
+    match act(back, journal, number, &decision, &before, false) {
         Ok(notes) => Ok(Recovered {
             number,
             end: RecoveredEnd::Undone,

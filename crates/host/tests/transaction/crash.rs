@@ -218,6 +218,56 @@ fn recovery_makes_images_anew_if_packages_changed_after_the_crash() {
     assert!(new != old && !new.contains("softdep"));
 }
 
+/// The host lost power in the middle of a command. What was written since it is up again is not of
+/// that command.
+#[test]
+fn recovery_tells_what_was_written_after_a_reboot() {
+    let crashed = |boot_time: u64| {
+        let world = World::new();
+        let boot = "/proc/sys/kernel/random/boot_id";
+        world.write(boot, "first\n");
+        let stopped = world.apply_with(&plan(), "apply.step.4.after=stop");
+        assert_eq!(stopped.unwrap_err(), Failure::Stopped);
+        world.write(boot, "second\n");
+        world.write("/proc/stat", &format!("cpu 1\nbtime {boot_time}\n"));
+        world.tools.runs.borrow_mut().clear();
+        world
+    };
+    let old = World::new().tree();
+    let now = std::time::SystemTime::now();
+    let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let name = "boot/initrd.img-1";
+    // The images are from before this boot: half of them perhaps, so they are put back.
+    let world = crashed(now + 100);
+    world.recover().unwrap().unwrap();
+    assert_eq!(world.tree().0[name], old.0[name]);
+    assert!(world.tools.runs.borrow().is_empty());
+    // They are from this boot: somebody made them anew, for a reason that is not ours to judge.
+    let world = crashed(now - 100);
+    world.tools.update_initramfs();
+    world.recover().unwrap().unwrap();
+    assert_eq!(*world.tools.runs.borrow(), ["update-initramfs"]);
+    assert!(!world.read("/boot/initrd.img-1").contains("softdep"));
+}
+
+#[test]
+fn undo_of_an_interrupted_transaction_does_not_undo_the_one_before() {
+    let world = World::new();
+    world
+        .apply(&of(vec![edit("/etc/first", None, Some("x\n"))]))
+        .unwrap();
+    for number in [None, Some(3)] {
+        let _ = world.apply_with(&plan(), "apply.step.3.after=stop");
+        let undone = world.undo(number).unwrap();
+        assert_eq!(undone.recovered.unwrap().end, RecoveredEnd::RolledBack);
+        assert!(world.exists("/etc/first") && !world.exists(RULES));
+    }
+    assert_eq!(
+        world.states(),
+        [State::Applied, State::RolledBack, State::RolledBack]
+    );
+}
+
 #[test]
 fn a_torn_line_counts_as_not_written() {
     let world = World::new();

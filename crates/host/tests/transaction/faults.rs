@@ -188,6 +188,65 @@ fn every_write_may_find_the_disk_full_or_broken() {
 }
 
 #[test]
+fn every_write_of_undo_may_fail() {
+    let before = World::new().tree();
+    let applied = || {
+        let world = World::new();
+        world.apply(&plan()).unwrap();
+        world
+    };
+    let count = {
+        let options = options("*=count");
+        let world = applied();
+        transaction::undo(&world.root, &world.tools, None, &options, &mut Silent).unwrap();
+        options.failpoints.passed()
+    };
+    let mut failed = 0;
+    for k in 1..=count {
+        let world = applied();
+        let after = world.tree();
+        match world.undo_with(None, &format!("*=enospc@{k}")) {
+            // Making room afterwards is allowed to fail.
+            Ok(_) => world.tree().assert_is(&before, &format!("point {k}")),
+            Err(failure) => {
+                failed += 1;
+                assert!(matches!(failure.exit_status(), 1 | 4), "{k}: {failure:?}");
+                world.tree().assert_is(&after, &format!("point {k}"));
+                assert_eq!(world.states(), [State::Applied], "point {k}");
+                world.undo(None).unwrap();
+                world
+                    .tree()
+                    .assert_is(&before, &format!("again after point {k}"));
+            }
+        }
+    }
+    assert!(failed > 50, "{failed}");
+}
+
+#[test]
+fn every_write_of_recovery_may_fail() {
+    let before = World::new().tree();
+    let crashed = || {
+        let world = World::new();
+        let _ = world.apply_with(&plan(), "apply.activate=stop");
+        world
+    };
+    let count = {
+        let options = options("*=count");
+        let world = crashed();
+        transaction::recover(&world.root, &world.tools, &options, &mut Silent).unwrap();
+        options.failpoints.passed()
+    };
+    for k in 1..=count {
+        let world = crashed();
+        let _ = world.recover_with(&format!("*=error@{k}"));
+        world.recover().unwrap();
+        world.tree().assert_is(&before, &format!("point {k}"));
+        assert_eq!(world.states(), [State::RolledBack], "point {k}");
+    }
+}
+
+#[test]
 fn an_undo_that_fails_leaves_the_transaction_in_force() {
     let world = World::new();
     world.apply(&plan()).unwrap();
@@ -217,7 +276,7 @@ fn what_cannot_be_taken_back_is_said_and_recovered_later() {
     let before = world.tree();
     world.tools.fault.set(Fault::Fail);
     let failure = world
-        .apply_with(&plan(), "rollback.step.3=error; rollback.step.3=error")
+        .apply_with(&plan(), "rollback.step.*=error")
         .unwrap_err();
     assert!(
         matches!(failure, Failure::NotRolledBack { .. }),

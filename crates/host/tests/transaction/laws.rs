@@ -139,4 +139,23 @@ proptest! {
         }
         world.tree().assert_is(&before, "recovered");
     }
+
+    #[test]
+    fn a_journal_of_any_bytes_is_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200), cut in 0_usize..2000) {
+        let world = World::new();
+        world.apply(&of(vec![edit("/etc/x", None, Some("x"))])).unwrap();
+        let after = world.tree();
+        let journal = world.real("/var/lib/passthru/transactions/1/journal");
+        let mut text = fs::read(&journal).unwrap();
+        text.truncate(cut);
+        text.extend(&bytes);
+        fs::write(&journal, &text).unwrap();
+        // Looking changes nothing, whatever it finds.
+        let _ = passthru_host::transaction::history(&world.root);
+        world.tree().assert_is(&after, "looked at");
+        prop_assert_eq!(fs::read(&journal).unwrap(), text);
+        // And whatever is done about it, it is not a panic.
+        let _ = world.recover();
+        let _ = world.undo(None);
+    }
 }
