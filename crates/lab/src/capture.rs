@@ -9,7 +9,7 @@ use crate::error::Result;
 const SCRIPT: &str = r#"room=/run/lab/capture
 rm -rf $room && mkdir -p $room && cd / || exit 1
 save() { # a file by content; unreadable ones are left out
-    case $1 in */rom | */resource[0-9]* | */config | */uevent.helper) return ;; esac
+    case $1 in */rom | */resource[0-9]* |  */uevent.helper) return ;; esac
     mkdir -p "$room/${1%/*}"
     timeout 5 head -c 262144 "$1" >"$room/$1" 2>/dev/null || rm -f "$room/$1"
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -67,6 +67,8 @@ pub struct Machine {
     /// The way to run scripts in it.
     pub agent: Agent,
     control: BufReader<UnixStream>,
+    /// What QEMU itself has to say.
+    messages: PathBuf,
 }
 
 impl Machine {
@@ -120,7 +122,7 @@ impl Machine {
             child,
             agent,
             control: BufReader::new(control),
-            console: log,
+            messages,
         };
         machine.read_control()?;
         machine.control("qmp_capabilities", &json!({}))?;
@@ -209,7 +211,15 @@ impl Machine {
         }
     }
 
+    /// Gives QEMU itself an order.
     fn control(&mut self, command: &str, arguments: &Value) -> Result<Value> {
+        self.ask(command, arguments).map_err(|error| {
+            let said = fs::read_to_string(&self.messages).unwrap_or_default();
+            format!("QEMU: {command}: {error}\n{said}").into()
+        })
+    }
+
+    fn ask(&mut self, command: &str, arguments: &Value) -> Result<Value> {
         let order = json!({ "execute": command, "arguments": arguments });
         writeln!(self.control.get_mut(), "{order}")?;
         loop {
@@ -218,7 +228,7 @@ impl Machine {
                 return Ok(result.clone());
             }
             if let Some(error) = answer.get("error") {
-                bail!("QEMU: {command}: {error}");
+                bail!("{error}");
             }
         }
     }

@@ -14,6 +14,7 @@ mod agent;
 mod base64;
 mod capture;
 mod command;
+mod debian;
 mod error;
 mod grub;
 mod guest;
@@ -38,7 +39,7 @@ use crate::error::{Context as _, Result};
 use crate::host::{HOSTS, Host};
 use crate::image::Images;
 use crate::report::Report;
-use crate::scenarios::{SCENARIOS, Scenario};
+use crate::scenarios::{SCENARIOS, Scenario, Set};
 use crate::session::{Lab, Session};
 
 /// Real Linux hosts with an IOMMU and a card, under QEMU, to try passthru on.
@@ -116,9 +117,18 @@ fn act(arguments: &Arguments, report: &Report) -> Result<()> {
                 .collect::<Result<Vec<_>>>()?;
             run(&chosen, arguments, report)
         }
-        Action::All => run(&SCENARIOS.iter().collect::<Vec<_>>(), arguments, report),
+        Action::All => {
+            let all: Vec<_> = SCENARIOS
+                .iter()
+                .filter(|scenario| scenario.set != Set::Harness)
+                .collect();
+            run(&all, arguments, report)
+        }
         Action::Core => {
-            let core: Vec<_> = SCENARIOS.iter().filter(|scenario| scenario.core).collect();
+            let core: Vec<_> = SCENARIOS
+                .iter()
+                .filter(|scenario| scenario.set == Set::Core)
+                .collect();
             run(&core, arguments, report)
         }
         Action::Shell { host } => shell(find(host)?, arguments, report),
@@ -166,9 +176,13 @@ fn list() {
     for host in &HOSTS {
         println!("  {:14} {}", host.name, host.about);
     }
-    println!("\nscenarios (* in core)");
+    println!("\nscenarios (* in core and all, - only by name)");
     for scenario in &SCENARIOS {
-        let mark = if scenario.core { "*" } else { " " };
+        let mark = match scenario.set {
+            Set::Core => "*",
+            Set::Full => " ",
+            Set::Harness => "-",
+        };
         println!("{mark} {:14} {}", scenario.name, scenario.about);
     }
 }

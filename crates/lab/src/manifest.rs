@@ -12,8 +12,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use crate::command;
+use crate::debian::PARTITION_OFFSET;
 use crate::error::{Context as _, Result};
-use crate::image::PARTITION_OFFSET;
 
 /// Left out, each for its reason. A path stands for everything below it.
 const LEFT_OUT: [(&str, &str); 14] = [

@@ -298,7 +298,18 @@ impl<'a> Session<'a> {
 
     /// Fails with the names of files that are not as on the untouched host.
     pub fn must_equal(&self, after: &Manifest) -> Result<()> {
-        let different = self.files.difference(after);
+        self.must_equal_except(after, &[])
+    }
+
+    /// The same, but for paths that begin like these.
+    pub fn must_equal_except(&self, after: &Manifest, beginnings: &[&str]) -> Result<()> {
+        let mut different = self.files.difference(after);
+        different.retain(|line| {
+            let path = line.split_once('/').map_or("", |(_, path)| path);
+            !beginnings
+                .iter()
+                .any(|beginning| path.starts_with(&beginning[1..]))
+        });
         if !different.is_empty() {
             bail!(
                 "{} files are not as before:\n{}",
