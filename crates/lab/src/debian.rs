@@ -40,7 +40,7 @@ const PACKAGES: [&str; 15] = [
 ];
 
 /// Files of the image: path, mode, text.
-const FILES: [(&str, u32, &str); 8] = [
+const FILES: [(&str, u32, &str); 9] = [
     (
         "usr/local/lib/lab/agent",
         0o755,
@@ -60,6 +60,11 @@ const FILES: [(&str, u32, &str); 8] = [
         "etc/systemd/system/serial-getty@ttyS0.service.d/lab.conf",
         0o644,
         include_str!("../image/serial-getty.conf"),
+    ),
+    (
+        "etc/systemd/network/uplink.network",
+        0o644,
+        include_str!("../image/uplink.network"),
     ),
     (
         "etc/default/grub",
@@ -149,11 +154,18 @@ pub fn furnish(root: &Path) -> Result<()> {
     for unit in MASKED {
         symlink("/dev/null", units.join(unit))?;
     }
-    fs::create_dir_all(units.join("sysinit.target.wants"))?;
-    symlink(
-        "../lab-agent.service",
-        units.join("sysinit.target.wants/lab-agent.service"),
-    )?;
+    for (target, unit) in [
+        ("sysinit.target", "/etc/systemd/system/lab-agent.service"),
+        (
+            "multi-user.target",
+            "/usr/lib/systemd/system/systemd-networkd.service",
+        ),
+    ] {
+        let wants = units.join(format!("{target}.wants"));
+        fs::create_dir_all(&wants)?;
+        let name = Path::new(unit).file_name().ok_or("a unit has a name")?;
+        symlink(unit, wants.join(name))?;
+    }
 
     // Only what the root disk needs: the image is made on the machine that it is for.
     let settings = root.join("etc/initramfs-tools/initramfs.conf");

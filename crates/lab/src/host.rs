@@ -65,7 +65,7 @@ const BOCHS: Gpu = Gpu {
 };
 
 /// All hosts.
-pub const HOSTS: [Host; 4] = [
+pub static HOSTS: [Host; 4] = [
     Host {
         name: "intel",
         about: "VT-d with interrupt remapping, a Radeon with audio and USB beside the host's display",

@@ -35,7 +35,7 @@ pub enum Set {
 }
 
 /// All of them.
-pub const SCENARIOS: [Scenario; 7] = [
+pub static SCENARIOS: [Scenario; 7] = [
     Scenario {
         name: "static",
         about: "doctor, apply, reboot, verify, a guest with the card, undo, every byte back",

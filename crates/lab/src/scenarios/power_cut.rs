@@ -81,7 +81,7 @@ fn moments(plan: &Value) -> Result<Vec<(&'static str, Moment)>> {
         ),
         (
             "update-initramfs writes",
-            Moment::While("[ -n \"$(ls /boot/initrd.img-*.new 2>&-)\" ]"),
+            Moment::While("[ -n \"$(find /boot -name 'initrd.img-*.new' -size +0)\" ]"),
         ),
         (
             "update-grub is through",
