@@ -101,8 +101,10 @@ for entry in $bind; do
 \tfi
 done
 
-modprobe -q vfio_iommu_type1
-modprobe -q vfio-pci || say \"vfio-pci could not be loaded\"
+# By its path: the shell here is often busybox, whose own modprobe does not find
+# vfio-pci's parameters on the kernel command line.
+/sbin/modprobe -q vfio_iommu_type1
+/sbin/modprobe -q vfio-pci || say \"vfio-pci could not be loaded\"
 
 for entry in $bind; do
 \taddress=\"${entry%%=*}\"
