@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::tree::{Node, Tree};
+use crate::root::Root;
 
 /// Hides the identity of one host.
 #[derive(Debug, Default)]
@@ -33,18 +34,13 @@ const PUBLIC_GUIDS: [&str; 2] = [
 
 impl Masker {
     /// Learns the words that only their context tells apart: host names and short file system ids.
-    pub(super) fn new(tree: &Tree) -> Self {
+    pub(super) fn new(root: &Root, tree: &Tree) -> Self {
         let mut masker = Self::default();
-        let text = |path: &str| match tree.nodes.get(path) {
-            Some(Node::File { bytes, .. }) => String::from_utf8_lossy(bytes).into_owned(),
-            _ => String::new(),
-        };
-        let taken: BTreeSet<String> = words(&text("etc/os-release"))
-            .chain(words(&text("usr/lib/os-release")))
-            .map(str::to_lowercase)
-            .collect();
-        for path in ["etc/hostname", "proc/sys/kernel/hostname"] {
-            let name = text(path).trim().to_owned();
+        let text = |path| root.attribute(path).unwrap_or_default();
+        let release = text("/etc/os-release") + " " + &text("/usr/lib/os-release");
+        let taken: BTreeSet<String> = words(&release).map(str::to_lowercase).collect();
+        for path in ["/etc/hostname", "/proc/sys/kernel/hostname"] {
+            let name = text(path);
             let short = name.split('.').next().unwrap_or_default().to_owned();
             for name in [name, short] {
                 // A host called `debian` cannot be told from the distribution, and says nothing.
