@@ -1,11 +1,20 @@
 //! The one door to processes: tools of the host are started here, with argument vectors only.
 
 use std::{
+    fs::File,
     io::{self, Read},
+    os::fd::OwnedFd,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
 };
 
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open},
+};
 use thiserror::Error;
 
 /// What a command left behind.
@@ -35,6 +44,39 @@ pub struct ExecError {
     pub source: io::Error,
 }
 
+/// How long a command may run, and what ends it early.
+#[derive(Debug, Clone, Copy)]
+pub struct Watch<'a> {
+    /// After this long the command is ended.
+    pub deadline: Duration,
+    /// Between SIGTERM and SIGKILL.
+    pub grace: Duration,
+    /// Ends the command when it becomes true.
+    pub cancel: Option<&'a AtomicBool>,
+}
+
+/// A sign of life from a running command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign<'a> {
+    /// It runs, as this process, which leads its own process group.
+    Started(u32),
+    /// It said something.
+    Said(&'a str),
+    /// It still runs, this long by now. About once a second.
+    Alive(Duration),
+}
+
+/// What ended a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It came to its own end.
+    Itself,
+    /// It ran past its deadline and was ended.
+    Deadline,
+    /// It was cancelled and was ended.
+    Cancelled,
+}
+
 /// Starts processes.
 pub trait Exec {
     /// Runs `argv` to its end and returns its exit status and what it said.
@@ -42,6 +84,20 @@ pub trait Exec {
     /// # Errors
     /// If it cannot be started.
     fn run(&self, argv: &[&str]) -> Result<Output, ExecError>;
+
+    /// Runs `argv` in a process group of its own, under a deadline, and tells `listener` how it
+    /// goes. Of what it says the last 64 KiB are kept.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    fn watch(
+        &self,
+        argv: &[&str],
+        _watch: &Watch<'_>,
+        _listener: &mut dyn FnMut(Sign<'_>),
+    ) -> Result<(Output, End), ExecError> {
+        self.run(argv).map(|output| (output, End::Itself))
+    }
 }
 
 /// Runs tools on the running machine, or inside an offline image by chroot(8).
@@ -57,22 +113,11 @@ impl Live {
             chroot: (root != Path::new("/")).then(|| root.to_owned()),
         }
     }
-}
 
-/// Programs are found in these directories only, whatever the caller's PATH says.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-impl Exec for Live {
-    fn run(&self, argv: &[&str]) -> Result<Output, ExecError> {
-        let fail = |source| ExecError {
-            program: argv.first().copied().unwrap_or_default().into(),
-            source,
-        };
+    /// Starts `argv` with both outputs in one pipe.
+    fn spawn(&self, argv: &[&str]) -> io::Result<(Child, io::PipeReader)> {
         let [program, arguments @ ..] = argv else {
-            return Err(fail(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "empty command",
-            )));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "empty command"));
         };
         let mut command = match &self.chroot {
             Some(root) => {
@@ -80,25 +125,37 @@ impl Exec for Live {
                 command.arg(root).arg(program);
                 command
             }
-            None => {
-                Command::new(find(program).ok_or_else(|| fail(io::ErrorKind::NotFound.into()))?)
-            }
+            None => Command::new(find(program).ok_or(io::ErrorKind::NotFound)?),
         };
+        let (reader, writer) = io::pipe()?;
         // A fixed environment: nothing of the caller's reaches a tool that runs as root, and
-        // messages that are parsed come in one language.
+        // messages that are parsed come in one language. A group of its own: Ctrl-C in the
+        // terminal reaches passthru, which decides what becomes of the tool.
         command
             .args(arguments)
             .env_clear()
             .env("PATH", PATH)
             .env("LC_ALL", "C.UTF-8")
-            .stdin(Stdio::null());
-        let (mut reader, writer) = io::pipe().map_err(fail)?;
-        command
-            .stdout(writer.try_clone().map_err(fail)?)
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone()?)
             .stderr(writer);
-        let mut child = command.spawn().map_err(fail)?;
-        // The command holds the write ends; without this the pipe would never close.
-        drop(command);
+        // Dropping the command at the end of this function closes its write ends; without that
+        // the pipe would never close.
+        command.spawn().map(|child| (child, reader))
+    }
+}
+
+/// Programs are found in these directories only, whatever the caller's PATH says.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What is kept of a watched command's output.
+const TAIL: usize = 64 << 10;
+
+impl Exec for Live {
+    fn run(&self, argv: &[&str]) -> Result<Output, ExecError> {
+        let fail = |source| failure(argv, source);
+        let (mut child, mut reader) = self.spawn(argv).map_err(fail)?;
         let mut bytes = Vec::new();
         reader.read_to_end(&mut bytes).map_err(fail)?;
         let status = child.wait().map_err(fail)?;
@@ -106,6 +163,171 @@ impl Exec for Live {
             status: status.code(),
             text: String::from_utf8_lossy(&bytes).into_owned(),
         })
+    }
+
+    fn watch(
+        &self,
+        argv: &[&str],
+        watch: &Watch<'_>,
+        listener: &mut dyn FnMut(Sign<'_>),
+    ) -> Result<(Output, End), ExecError> {
+        let fail = |source| failure(argv, source);
+        let (child, reader) = self.spawn(argv).map_err(fail)?;
+        let mut running = Running {
+            process: pidfd_open(Pid::from_child(&child), PidfdFlags::empty())
+                .map_err(|e| fail(e.into()))?,
+            child,
+            reader: Some(File::from(OwnedFd::from(reader))),
+            tail: Vec::new(),
+            listener,
+        };
+        let (status, end) = running.watch(watch).map_err(fail)?;
+        let output = Output {
+            status: status.code(),
+            text: String::from_utf8_lossy(&running.tail).into_owned(),
+        };
+        Ok((output, end))
+    }
+}
+
+fn failure(argv: &[&str], source: io::Error) -> ExecError {
+    ExecError {
+        program: argv.first().copied().unwrap_or_default().into(),
+        source,
+    }
+}
+
+/// A watched command while it runs.
+struct Running<'a> {
+    child: Child,
+    /// Readable when the child has ended (pidfd_open(2)).
+    process: OwnedFd,
+    /// `None` once every writer has closed the pipe.
+    reader: Option<File>,
+    tail: Vec<u8>,
+    listener: &'a mut dyn FnMut(Sign<'_>),
+}
+
+impl Running<'_> {
+    /// How often cancellation is looked for.
+    const TICK: Duration = Duration::from_millis(100);
+    /// Between two signs of life.
+    const BEAT: Duration = Duration::from_secs(1);
+    /// How long output of children that outlive the command is waited for.
+    const LINGER: Duration = Duration::from_millis(200);
+    /// And no longer than this if they go on talking.
+    const DRAIN: Duration = Duration::from_secs(2);
+
+    fn watch(&mut self, watch: &Watch<'_>) -> io::Result<(ExitStatus, End)> {
+        let started = Instant::now();
+        (self.listener)(Sign::Started(self.child.id()));
+        let mut end = End::Itself;
+        let mut kill_at: Option<Instant> = None;
+        let mut beat = started;
+        loop {
+            let ended = self.wait(Self::TICK)?;
+            if ended && let Some(status) = self.child.try_wait()? {
+                self.drain()?;
+                if end != End::Itself {
+                    // Whatever of the group is left must not go on writing.
+                    self.signal(Signal::KILL);
+                }
+                return Ok((status, end));
+            }
+            let now = Instant::now();
+            match kill_at {
+                None => {
+                    let cancelled = watch.cancel.is_some_and(|c| c.load(Ordering::Relaxed));
+                    if cancelled || now - started >= watch.deadline {
+                        end = if cancelled {
+                            End::Cancelled
+                        } else {
+                            End::Deadline
+                        };
+                        self.signal(Signal::TERM);
+                        kill_at = Some(now + watch.grace);
+                    }
+                }
+                Some(at) if now >= at => self.signal(Signal::KILL),
+                Some(_) => {}
+            }
+            if now - beat >= Self::BEAT {
+                beat = now;
+                (self.listener)(Sign::Alive(now - started));
+            }
+        }
+    }
+
+    /// Waits for output or the child's end, no longer than `time`. True when the child has ended.
+    fn wait(&mut self, time: Duration) -> io::Result<bool> {
+        let timeout = Timespec {
+            tv_sec: 0,
+            tv_nsec: time.subsec_nanos().into(),
+        };
+        let mut fds = vec![PollFd::new(&self.process, PollFlags::IN)];
+        if let Some(reader) = &self.reader {
+            fds.push(PollFd::new(reader, PollFlags::IN));
+        }
+        match poll(&mut fds, Some(&timeout)) {
+            // A signal handler ran: perhaps the one that cancels.
+            Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(false),
+            Ok(_) => {}
+            Err(e) => return Err(e.into()),
+        }
+        let ended = !fds[0].revents().is_empty();
+        let said = fds.get(1).is_some_and(|fd| !fd.revents().is_empty());
+        if said {
+            self.read()?;
+        }
+        Ok(ended)
+    }
+
+    fn read(&mut self) -> io::Result<()> {
+        let Some(reader) = &mut self.reader else {
+            return Ok(());
+        };
+        let mut buffer = [0_u8; 8192];
+        let length = reader.read(&mut buffer)?;
+        if length == 0 {
+            self.reader = None;
+            return Ok(());
+        }
+        (self.listener)(Sign::Said(&String::from_utf8_lossy(&buffer[..length])));
+        self.tail.extend_from_slice(&buffer[..length]);
+        if self.tail.len() > 2 * TAIL {
+            self.tail.drain(..self.tail.len() - TAIL);
+        }
+        Ok(())
+    }
+
+    /// Reads what is left in the pipe. A daemon the command started may hold it open for ever, so
+    /// silence ends it too, and so does time.
+    fn drain(&mut self) -> io::Result<()> {
+        let begun = Instant::now();
+        while let Some(reader) = &self.reader
+            && begun.elapsed() < Self::DRAIN
+        {
+            let timeout = Timespec {
+                tv_sec: 0,
+                tv_nsec: Self::LINGER.subsec_nanos().into(),
+            };
+            let mut fds = [PollFd::new(reader, PollFlags::IN)];
+            match poll(&mut fds, Some(&timeout)) {
+                Ok(0) => break,
+                Ok(_) => self.read()?,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        if self.tail.len() > TAIL {
+            self.tail.drain(..self.tail.len() - TAIL);
+        }
+        Ok(())
+    }
+
+    fn signal(&self, signal: Signal) {
+        // ESRCH: the group is gone already, which is what was wanted.
+        let _ = kill_process_group(Pid::from_child(&self.child), signal);
     }
 }
 
@@ -116,4 +338,88 @@ fn find(program: &str) -> Option<PathBuf> {
     PATH.split(':')
         .map(|dir| Path::new(dir).join(program))
         .find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watch(argv: &[&str], deadline: Duration, cancel: Option<&AtomicBool>) -> (Output, End) {
+        let watch = Watch {
+            deadline,
+            grace: Duration::from_millis(200),
+            cancel,
+        };
+        Live::new(Path::new("/"))
+            .watch(argv, &watch, &mut |_| {})
+            .unwrap()
+    }
+
+    #[test]
+    fn a_command_that_ends_is_reported_with_what_it_said() {
+        let (output, end) = watch(&["echo", "a b"], Duration::from_secs(60), None);
+        assert_eq!((output.text.as_str(), end), ("a b\n", End::Itself));
+        assert!(output.success());
+        assert_eq!(
+            watch(&["false"], Duration::from_secs(60), None).0.status,
+            Some(1)
+        );
+    }
+
+    #[test]
+    fn a_command_that_hangs_is_ended() {
+        let begun = Instant::now();
+        let (output, end) = watch(&["sleep", "600"], Duration::from_millis(50), None);
+        assert_eq!((output.status, end), (None, End::Deadline));
+        assert!(begun.elapsed() < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn what_a_command_started_ends_with_it() {
+        let cancel = AtomicBool::new(false);
+        let watch = Watch {
+            deadline: Duration::from_secs(60),
+            grace: Duration::from_secs(10),
+            cancel: Some(&cancel),
+        };
+        let mut grandchild = String::new();
+        let argv = ["sh", "-c", "sleep 600 & echo $!; wait"];
+        let (_, end) = Live::new(Path::new("/"))
+            .watch(&argv, &watch, &mut |sign| {
+                if let Sign::Said(text) = sign {
+                    grandchild.push_str(text.trim());
+                    cancel.store(true, Ordering::Relaxed);
+                }
+            })
+            .unwrap();
+        assert_eq!(end, End::Cancelled);
+        let begun = Instant::now();
+        let state = || std::fs::read_to_string(format!("/proc/{grandchild}/stat"));
+        while state().is_ok_and(|stat| !stat.contains(") Z ")) {
+            assert!(begun.elapsed() < Duration::from_secs(10), "it lives on");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
+    fn a_command_is_cancelled() {
+        let cancel = AtomicBool::new(true);
+        let (_, end) = watch(&["sleep", "600"], Duration::from_secs(60), Some(&cancel));
+        assert_eq!(end, End::Cancelled);
+    }
+
+    #[test]
+    fn only_the_end_of_long_output_is_kept() {
+        let (output, _) = watch(&["seq", "100000"], Duration::from_secs(60), None);
+        assert_eq!(output.text.len(), TAIL);
+        assert!(output.text.ends_with("\n100000\n"));
+    }
+
+    #[test]
+    fn a_missing_program_is_an_error_that_names_it() {
+        let live = Live::new(Path::new("/"));
+        let error = live.run(&["passthru-no-such-program"]).unwrap_err();
+        assert!(error.to_string().contains("passthru-no-such-program"));
+        assert!(live.run(&[]).is_err());
+    }
 }

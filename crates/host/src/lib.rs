@@ -4,10 +4,16 @@
 //! through them, `transaction` carries out a plan's changes through them and takes them back.
 
 pub mod archive;
+mod attributes;
 pub mod capture;
 pub mod exec;
+pub mod failpoint;
+pub mod journal;
+mod lock;
 pub mod observe;
 pub mod root;
+pub mod transaction;
+mod write;
 
 pub use exec::Exec;
 pub use root::{PathError, Root};

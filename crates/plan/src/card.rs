@@ -9,22 +9,29 @@ use crate::{
 
 /// The endpoints that make up the card of which `address` is a function, in address order.
 ///
-/// That is every endpoint of the slot and, where the card carries a PCIe switch of its own, every
-/// endpoint below that switch (AMD cards since Navi have one in front of the GPU; Intel Arc cards
-/// have their audio function on a second branch of theirs). A switch belongs to the card if its
-/// vendor is the card's vendor and it is not a root port; a switch on the mainboard is neither.
+/// That is every endpoint of the slot that shares the function's vendor or its group; while groups
+/// are unknown, the whole slot. (Processors with graphics put unrelated functions of theirs, USB
+/// controllers and the security processor, into the slot of the GPU, each in a group of its own.)
+/// Where the card carries a PCIe switch, every endpoint below that switch belongs to it too: AMD
+/// cards since Navi have one in front of the GPU, Intel Arc has its audio function on a second branch
+/// of it. A switch belongs to the card if its vendor is the card's and it is not a root port; a
+/// switch on the mainboard is neither.
 pub fn functions_of(facts: &Facts, address: Address) -> Vec<Address> {
     let Some(function) = facts.function(address) else {
         return Vec::new();
     };
     let top = own_switch(facts, function);
+    let in_slot = |f: &Function| {
+        f.address.slot() == address.slot()
+            && (f.ids.vendor == function.ids.vendor
+                || f.group == function.group
+                || facts.groups.is_empty())
+    };
     facts
         .functions
         .iter()
         .filter(|f| !f.class.is_bridge())
-        .filter(|f| {
-            f.address.slot() == address.slot() || top.is_some_and(|top| is_below(facts, f, top))
-        })
+        .filter(|f| in_slot(f) || top.is_some_and(|top| is_below(facts, f, top)))
         .map(|f| f.address)
         .collect()
 }

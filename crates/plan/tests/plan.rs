@@ -68,6 +68,21 @@ fn a_plan_is_done_when_it_is_applied_and_booted() {
 }
 
 #[test]
+fn a_built_in_driver_is_remembered_after_it_let_go() {
+    let facts = debian();
+    let first = plan(&facts, &gpu("01:00.0"));
+    let mut running = rebooted(&applied(&facts, &first), &first);
+    // Nothing lists the devices of built-in drivers: once it let go, its name is gone.
+    running
+        .functions
+        .iter_mut()
+        .filter(|f| f.address == address("0000:01:00.2"))
+        .for_each(|f| f.candidates.clear());
+    assert_eq!(plan(&running, &first.intent).changes, []);
+    assert_eq!(verify(&running, &first.intent).state, State::Done);
+}
+
+#[test]
 fn words_are_added_only_where_live_facts_say_they_are_needed() {
     assert_eq!(
         plan(&debian(), &gpu("01:00.0"))

@@ -2,11 +2,12 @@
 
 use alloc::{format, string::String, vec::Vec};
 
-use super::{Draft, identity};
+use super::{Draft, identity, stack};
 use crate::{
     facts::Function,
+    intent::Selector,
     plan::{BoundFunction, Method},
-    text::ids::Entry,
+    text::{ids::Entry, kargs},
 };
 
 /// How each chosen function comes to vfio-pci.
@@ -31,6 +32,13 @@ fn method(draft: &Draft<'_>, function: &Function) -> (Method, String) {
             format!(
                 "{builtin} is built into the kernel and binds it before any module can; it is taken from it in the initramfs"
             ),
+        );
+    }
+    if function.is_on_vfio() && is_bound_by_address(draft, function) {
+        // The driver that was there first is no longer to be seen.
+        return (
+            Method::ByAddress,
+            String::from("it is bound by address already"),
         );
     }
     let others: Vec<_> = draft
@@ -65,6 +73,15 @@ fn method(draft: &Draft<'_>, function: &Function) -> (Method, String) {
             ),
         ),
     }
+}
+
+/// An earlier plan of ours binds this function by its address.
+fn is_bound_by_address(draft: &Draft<'_>, function: &Function) -> bool {
+    kargs::values(&stack::own_words(draft.facts), stack::BIND)
+        .iter()
+        .flat_map(|value| value.split(','))
+        .filter_map(|entry| entry.parse::<Selector>().ok())
+        .any(|selector| selector == identity(function))
 }
 
 /// A driver for this function that modprobe rules do not reach.

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Vendors of server management controllers, whose display is a remote console: ASPEED, Matrox.
-const REMOTE_CONSOLES: [u16; 2] = [0x1a03, 0x102b];
+pub(crate) const REMOTE_CONSOLES: [u16; 2] = [0x1a03, 0x102b];
 
 /// What is known about a display function's role on the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,13 @@ pub(crate) enum Role {
 }
 
 pub(crate) fn role(facts: &Facts, function: &Function) -> Role {
-    if function.is_on_vfio() {
+    // A 3D controller (0302) has no VGA and no firmware console; only its driver can show a picture.
+    let has_card = facts
+        .display
+        .cards
+        .iter()
+        .any(|card| card.function == Some(function.address));
+    if function.is_on_vfio() || (function.class.sub() == 0x0302 && !has_card) {
         return Role::Idle;
     }
     let card = facts
@@ -113,7 +119,7 @@ pub(super) fn check(draft: &mut Draft<'_>) {
         }
         let way_out = if kept.is_empty() {
             alloc::string::String::from(
-                "If you reach this host over the network and want it headless, say --headless. To share its only GPU with a guest on demand, wait for on-demand binding.",
+                "If you reach this host over the network and want it headless, say --headless. Lending a guest the only GPU on demand is not supported yet.",
             )
         } else {
             let others: Vec<_> = kept.iter().map(|f| describe(f)).collect();

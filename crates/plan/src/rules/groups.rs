@@ -55,7 +55,7 @@ pub(super) fn check(draft: &mut Draft<'_>) {
     if !iommu::is_active(facts) {
         draft.notice(
             "groups.unknown",
-            "The IOMMU is not on yet, so the groups are not known. The card is taken by its slot; passthru verify checks the groups after the reboot. To see them first, do the IOMMU step alone: --iommu-only.",
+            "There are no IOMMU groups yet, so what must travel together is not known. The card is taken by its slot; passthru verify checks the groups after the reboot. To see them first, do the IOMMU step alone: --iommu-only.",
         );
         return;
     }

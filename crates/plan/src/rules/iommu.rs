@@ -4,7 +4,7 @@ use alloc::{string::String, vec::Vec};
 
 use super::{Draft, stack};
 use crate::{
-    facts::{CpuVendor, Facts},
+    facts::{CpuVendor, Facts, Function},
     text::kargs,
 };
 
@@ -21,12 +21,18 @@ pub fn is_active(facts: &Facts) -> bool {
 /// The IOMMU is on but leaves the chosen graphics device out, as Debian's kernels do for Intel
 /// graphics unless `intel_iommu=on` is given (CONFIG_INTEL_IOMMU_DEFAULT_ON_INTGPU_OFF).
 pub(super) fn leaves_out_graphics(draft: &Draft<'_>) -> bool {
-    let facts = draft.facts;
+    draft
+        .chosen_functions()
+        .any(|function| is_left_out(draft.facts, function))
+}
+
+/// The IOMMU is on but leaves this graphics device out.
+pub(crate) fn is_left_out(facts: &Facts, function: &Function) -> bool {
     is_intel(facts)
         && is_active(facts)
-        && draft
-            .chosen_functions()
-            .any(|f| f.group.is_none() && f.class.is_display() && f.ids.vendor == 0x8086)
+        && function.group.is_none()
+        && function.class.is_display()
+        && function.ids.vendor == 0x8086
 }
 
 fn is_intel(facts: &Facts) -> bool {

@@ -13,9 +13,9 @@
 
 mod binding;
 mod claims;
-mod display;
+pub(crate) mod display;
 mod groups;
-mod iommu;
+pub(crate) mod iommu;
 mod kernels;
 mod select;
 pub(crate) mod stack;

@@ -39,7 +39,8 @@ pub(super) fn select(draft: &mut Draft<'_>) -> Intent {
     for selector in &mut resolved.with {
         if let Some(function) = resolve(draft, *selector) {
             *selector = identity(function);
-            if function.class.is_bridge() || function.class.sub() == 0x0c05 {
+            let of_a_card = chosen.contains(&function.address);
+            if !of_a_card && (function.class.is_bridge() || function.class.sub() == 0x0c05) {
                 draft.refuse(
                     "with.never",
                     format!(
@@ -64,6 +65,13 @@ pub(super) fn select(draft: &mut Draft<'_>) -> Intent {
         );
     }
     draft.chosen = chosen.into_iter().collect();
+    // The record names every function, so that verify asks about these and no others, whatever the
+    // groups turn out to be.
+    resolved.with = draft
+        .chosen_functions()
+        .map(identity)
+        .filter(|selector| !resolved.gpu.contains(selector))
+        .collect();
     let enabled: Vec<_> = draft
         .chosen_functions()
         .filter(|f| f.sriov.is_some_and(|s| s.enabled > 0))

@@ -5,6 +5,7 @@ pub mod grub_cfg;
 pub mod ids;
 pub mod iomem;
 pub mod kargs;
+pub mod merge;
 pub mod modprobe;
 pub mod modules;
 pub mod mountinfo;

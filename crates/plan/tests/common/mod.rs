@@ -6,6 +6,9 @@
     reason = "each test file uses its own part of the builder"
 )]
 
+pub mod case;
+pub mod two_gpus;
+
 use std::collections::BTreeMap;
 
 use passthru_plan::{

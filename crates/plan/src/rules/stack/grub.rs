@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Sorts after every other drop-in; cloud images overwrite the variable in a 50-… file.
-pub(super) const DROP_IN: &str = "/etc/default/grub.d/zz-passthru.cfg";
+pub(crate) const DROP_IN: &str = "/etc/default/grub.d/zz-passthru.cfg";
 /// Adds the entries without passthru's words, after all of the distribution's entries.
 const ENTRIES: &str = "/etc/grub.d/42_passthru";
 const DEFAULTS: &str = "/etc/default/grub";
@@ -83,7 +83,7 @@ pub(super) fn foreign_cmdlines(facts: &Facts) -> Vec<(String, String)> {
 }
 
 /// /etc/default/grub and its drop-ins in the order grub-mkconfig reads them.
-fn sources(facts: &Facts) -> Vec<String> {
+pub(crate) fn sources(facts: &Facts) -> Vec<String> {
     let drop_ins = facts
         .files
         .keys()
@@ -205,15 +205,19 @@ fn remove_off_words(draft: &Draft<'_>) -> Vec<Change> {
 
 /// Says so if the menu, and with it the way back, does not show by itself.
 fn menu_notice(draft: &mut Draft<'_>) {
-    let facts = draft.facts;
-    let files = sources(facts);
-    let values = shell::evaluate(files.iter().filter_map(|path| facts.text(path)));
-    let get = |name: &str| values.get(name).cloned().flatten();
-    let hidden = get("GRUB_TIMEOUT_STYLE").is_some_and(|style| style != "menu");
-    if get("GRUB_TIMEOUT").as_deref() == Some("0") || hidden {
+    if menu_is_hidden(draft.facts) {
         draft.notice(
             "boot.hidden-menu",
             "The boot menu of this host does not show by itself. To reach the entries \"… without passthru\", press Esc (EFI) or hold Shift (BIOS) while it starts, or try it once now.",
         );
     }
+}
+
+/// The boot menu does not show by itself.
+pub(crate) fn menu_is_hidden(facts: &Facts) -> bool {
+    let files = sources(facts);
+    let values = shell::evaluate(files.iter().filter_map(|path| facts.text(path)));
+    let get = |name: &str| values.get(name).cloned().flatten();
+    let hidden = get("GRUB_TIMEOUT_STYLE").is_some_and(|style| style != "menu");
+    get("GRUB_TIMEOUT").as_deref() == Some("0") || hidden
 }

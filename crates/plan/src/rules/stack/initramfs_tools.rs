@@ -22,7 +22,7 @@ use crate::{
 
 pub(crate) const MODPROBE: &str = "/etc/modprobe.d/passthru.conf";
 const HOOK: &str = "/etc/initramfs-tools/hooks/passthru";
-const SCRIPT: &str = "/etc/initramfs-tools/scripts/init-top/aa-passthru";
+pub(crate) const SCRIPT: &str = "/etc/initramfs-tools/scripts/init-top/aa-passthru";
 /// Where the script and the rules are inside the image.
 const SCRIPT_IN_IMAGE: &str = "scripts/init-top/aa-passthru";
 const MODPROBE_IN_IMAGE: &str = "etc/modprobe.d/passthru.conf";

@@ -3,8 +3,8 @@
 //! Supported now: GRUB as Debian and Ubuntu set it up (drop-ins in /etc/default/grub.d) with
 //! initramfs-tools. Everything else is recognised and refused by name.
 
-mod grub;
-mod initramfs_tools;
+pub(crate) mod grub;
+pub(crate) mod initramfs_tools;
 
 use alloc::{
     format,

@@ -1,0 +1,247 @@
+//! What can be typed. Types only: what it means is decided by the commands.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use passthru_plan::{Selector, intent};
+
+/// Takes this host from bare metal to a virtual machine that owns its GPU, and back.
+///
+/// Without a command: where this host stands, and the one next command.
+#[derive(Debug, Parser)]
+#[command(
+    name = "passthru",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = false,
+    subcommand_help_heading = "Commands",
+    after_help = "Looking changes nothing. Every change can be taken back: `passthru undo`.\n\
+        Try it without touching this machine: `passthru demo`."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// Options every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct Global {
+    /// Print one JSON document instead of text.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// The host whose root directory is DIR, such as a mounted image.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        conflicts_with = "host",
+        hide_short_help = true
+    )]
+    pub(crate) root: Option<PathBuf>,
+    /// The host in FILE, made by `passthru capture` (reading commands only).
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    pub(crate) host: Option<PathBuf>,
+    /// Answer yes to every question.
+    #[arg(long, global = true)]
+    pub(crate) yes: bool,
+    /// Say more.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// When to use colour; NO_COLOR and CLICOLOR_FORCE are heeded.
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_short_help = true
+    )]
+    pub(crate) color: Color,
+    /// Stand-ins for the host's tools; only for a root made by `demo --write-sample`.
+    #[arg(long, global = true, hide = true, requires = "root")]
+    pub(crate) sample_tools: bool,
+}
+
+impl Global {
+    /// As if a written sample host were named, with the stand-ins for its tools, and agreed to.
+    pub(crate) fn sample(root: &Path) -> Self {
+        Self {
+            json: false,
+            root: Some(root.to_owned()),
+            host: None,
+            yes: true,
+            verbose: 0,
+            color: Color::Auto,
+            sample_tools: true,
+        }
+    }
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal that can.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check whether this host is ready, with evidence and remedies.
+    Doctor,
+    /// Show IOMMU groups and cards: what travels together, and what is in the way.
+    Devices(Devices),
+    /// Choose a card step by step, see the plan, confirm, apply.
+    Setup,
+    /// Show everything that would change, and change nothing.
+    Plan(Want),
+    /// Carry a plan out as one transaction.
+    Apply(Apply),
+    /// Check after the reboot that everything is as planned.
+    Verify,
+    /// Keep a trial boot.
+    Confirm,
+    /// Take a transaction back, to the byte.
+    Undo(Undo),
+    /// Finish what an interrupted run left.
+    Recover,
+    /// Show what was done here, and when.
+    History,
+    /// Write this host to a file that can be shared; serial numbers are masked.
+    Capture(Capture),
+    /// Walk through the whole cycle on a built-in sample host: no root, no reboot.
+    Demo(Demo),
+    /// Shell completions and manual pages.
+    #[command(hide = true)]
+    Generate(Generate),
+}
+
+/// `passthru devices`.
+#[derive(Debug, Args)]
+pub(crate) struct Devices {
+    /// Show every function, not only cards and what is in their way.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Show every function by bus, below the bridge it hangs on.
+    #[arg(long, conflicts_with = "all")]
+    pub(crate) tree: bool,
+}
+
+/// What is wanted: flags, or an intent file.
+#[derive(Debug, Args)]
+pub(crate) struct Want {
+    /// The card to give away, by any of its functions: `01:00.0`, or with what it must be,
+    /// `01:00.0=10de:1f08/1043:86f0`. May be repeated.
+    #[arg(long, value_name = "ADDR[=IDS]")]
+    pub(crate) gpu: Vec<Selector>,
+    /// Another function of the card's group that may be given away with it. May be repeated.
+    #[arg(long, value_name = "ADDR[=IDS]")]
+    pub(crate) with: Vec<Selector>,
+    /// When the card is bound to vfio-pci.
+    #[arg(long, value_name = "HOW")]
+    pub(crate) binding: Option<Binding>,
+    /// The host may lose its only display.
+    #[arg(long)]
+    pub(crate) headless: bool,
+    /// Go ahead without interrupt remapping: a guest could then disturb the host.
+    #[arg(long)]
+    pub(crate) allow_unsafe_interrupts: bool,
+    /// Only turn the IOMMU on; bind nothing yet.
+    #[arg(long)]
+    pub(crate) iommu_only: bool,
+    /// Read what is wanted from a TOML file with the same words as keys.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["gpu", "with", "binding", "headless", "allow_unsafe_interrupts", "iommu_only"]
+    )]
+    pub(crate) intent: Option<PathBuf>,
+}
+
+/// When the card is bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Binding {
+    /// At boot, before any other driver.
+    Static,
+}
+
+impl From<Binding> for intent::Binding {
+    fn from(binding: Binding) -> Self {
+        match binding {
+            Binding::Static => Self::Static,
+        }
+    }
+}
+
+/// `passthru apply`.
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    #[command(flatten)]
+    pub(crate) want: Want,
+    /// Wait this long for the package manager to finish; 0 refuses at once.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) wait: u64,
+}
+
+/// `passthru undo`.
+#[derive(Debug, Args)]
+pub(crate) struct Undo {
+    /// The transaction to take back; the one in force if left out (see `passthru history`).
+    #[arg(value_name = "N")]
+    pub(crate) transaction: Option<u32>,
+    /// Wait this long for the package manager to finish; 0 refuses at once.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) wait: u64,
+}
+
+/// `passthru capture`.
+#[derive(Debug, Args)]
+pub(crate) struct Capture {
+    /// Where to write the archive (`.tar.gz`); it must not exist yet.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+/// `passthru demo`.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Write the sample host to an empty directory and stop.
+    #[arg(
+        long,
+        value_name = "DIR",
+        hide = true,
+        conflicts_with = "reboot_sample"
+    )]
+    pub(crate) write_sample: Option<PathBuf>,
+    /// Change a written sample host as a reboot would, and stop.
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub(crate) reboot_sample: Option<PathBuf>,
+}
+
+/// `passthru generate`.
+#[derive(Debug, Args)]
+pub(crate) struct Generate {
+    #[command(subcommand)]
+    pub(crate) what: Generated,
+}
+
+/// What can be generated.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Generated {
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages into a directory.
+    Man {
+        /// The directory; it is made if it is missing.
+        dir: PathBuf,
+    },
+}

@@ -1,0 +1,146 @@
+//! `passthru plan`: everything that would change, and nothing changes.
+
+use std::path::Path;
+
+use passthru_plan::{Facts, Intent, Plan};
+use serde::Serialize;
+
+use crate::{
+    args::{Global, Want},
+    error::{Error, Outcome, Result},
+    host::{self, Wanted},
+    out::Out,
+    show,
+};
+
+/// `plan --json`: the plan itself, with a version.
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    #[serde(flatten)]
+    plan: &'a Plan,
+}
+
+pub(super) fn run(args: &Want, global: &Global, out: &mut Out) -> Result<Outcome> {
+    let intent = intent(args)?;
+    let host = host::reading(global)?;
+    let facts = host.facts(Wanted::all())?;
+    let plan = passthru_plan::plan(&facts, &intent);
+    out.unreadable(&facts)?;
+    if out.is_json() {
+        out.json(&Document {
+            schema: 1,
+            plan: &plan,
+        })?;
+    } else {
+        show::plan::show(out, &facts, &plan)?;
+        next(out, args, &host, &plan)?;
+    }
+    Ok(if plan.refusals.is_empty() {
+        Outcome::Done
+    } else {
+        Outcome::No
+    })
+}
+
+fn next(out: &mut Out, args: &Want, host: &host::Host, plan: &Plan) -> Result<()> {
+    if !plan.refusals.is_empty() {
+        return Ok(out.text("Nothing was changed, and nothing would be.")?);
+    }
+    if plan.changes.is_empty() {
+        out.blank()?;
+        out.text("Nothing to do: this host is set up that way.")?;
+        return Ok(());
+    }
+    out.heading(if plan.reboot {
+        "Nothing was changed. To apply this, and reboot afterwards:"
+    } else {
+        "Nothing was changed. To apply this:"
+    })?;
+    out.command(&host.command(&apply_words(args, &plan.intent)))?;
+    Ok(())
+}
+
+/// `apply` with what was asked for, cards named by what they are.
+pub(super) fn apply_words(args: &Want, resolved: &Intent) -> Vec<String> {
+    let mut words = vec!["apply".to_owned()];
+    if let Some(file) = &args.intent {
+        words.extend(["--intent".into(), file.to_string_lossy().into_owned()]);
+        return words;
+    }
+    for (flag, named, resolved) in [
+        ("--gpu", &args.gpu, &resolved.gpu),
+        ("--with", &args.with, &resolved.with),
+    ] {
+        // The plan names every function it takes; what the user named is enough to say again.
+        for selector in named {
+            let same = resolved.iter().find(|r| r.address == selector.address);
+            words.extend([flag.into(), same.unwrap_or(selector).to_string()]);
+        }
+    }
+    for (flag, set) in [
+        ("--headless", resolved.headless),
+        (
+            "--allow-unsafe-interrupts",
+            resolved.allow_unsafe_interrupts,
+        ),
+        ("--iommu-only", resolved.iommu_only),
+    ] {
+        if set {
+            words.push(flag.into());
+        }
+    }
+    words
+}
+
+/// What is wanted, from flags or a file.
+pub(super) fn intent(args: &Want) -> Result<Intent> {
+    let intent = match &args.intent {
+        Some(file) => from_file(file)?,
+        None => Intent {
+            gpu: args.gpu.clone(),
+            with: args.with.clone(),
+            binding: args.binding.map(Into::into).unwrap_or_default(),
+            headless: args.headless,
+            allow_unsafe_interrupts: args.allow_unsafe_interrupts,
+            iommu_only: args.iommu_only,
+        },
+    };
+    if intent.gpu.is_empty() && !intent.iommu_only {
+        return Err(match &args.intent {
+            Some(file) => Error::input(format!("{}: names no card", file.display()))
+                .hint("add a line such as gpu = [\"01:00.0\"]"),
+            None => Error::usage("which card? No --gpu was given")
+                .hint("passthru devices shows the cards of this host")
+                .hint("then: passthru plan --gpu ADDR"),
+        });
+    }
+    Ok(intent)
+}
+
+/// Larger than any intent a person would write.
+const INTENT_LIMIT: u64 = 1 << 20;
+
+fn from_file(file: &Path) -> Result<Intent> {
+    let name = file.display();
+    let fail = |e: std::io::Error| Error::input(format!("{name}: {e}"));
+    let size = std::fs::metadata(file).map_err(fail)?.len();
+    if size > INTENT_LIMIT {
+        return Err(Error::input(format!(
+            "{name}: too large for an intent file"
+        )));
+    }
+    let text = std::fs::read_to_string(file).map_err(fail)?;
+    toml::from_str(&text).map_err(|e| Error::input(format!("{name}: {}", e.to_string().trim_end())))
+}
+
+/// What the plan says about the host's facts, for commands that carry it out.
+pub(super) fn make(host: &host::Host, intent: &Intent) -> Result<(Facts, Plan)> {
+    let facts = host.facts(Wanted::all())?;
+    // What is not understood could be in the card's group; that is no ground to act on.
+    if let Some(what) = facts.unreadable.first() {
+        return Err(Error::input(format!("{what}; nothing was done")));
+    }
+    let plan = passthru_plan::plan(&facts, intent);
+    Ok((facts, plan))
+}

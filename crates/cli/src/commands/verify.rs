@@ -1,0 +1,184 @@
+//! `passthru verify`: is it as planned? If not, which device, which driver, why.
+
+use passthru_host::transaction::State as Stands;
+use passthru_plan::{Facts, Verification, verify::State};
+use serde::Serialize;
+
+use crate::{
+    args::Global,
+    error::{Outcome, Result},
+    host::{self, Host, Wanted},
+    out::Out,
+    show::{
+        table,
+        text::{Line, Style},
+    },
+    transaction,
+};
+
+/// `verify --json`.
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    transactions: &'a [u32],
+    #[serde(flatten)]
+    verification: &'a Verification,
+}
+
+pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
+    let host = host::reading(global)?;
+    let facts = host.facts(Wanted::everything_with_images())?;
+    let (numbers, verification) = check(&host, &facts)?;
+    if out.is_json() {
+        out.json(&Document {
+            schema: 1,
+            transactions: &numbers,
+            verification: &verification,
+        })?;
+    } else {
+        show(&host, &facts, &verification, out)?;
+    }
+    Ok(match verification.state {
+        State::Done => Outcome::Done,
+        State::RebootNeeded => Outcome::RebootNeeded,
+        State::Drifted | State::NothingApplied => Outcome::No,
+    })
+}
+
+/// Every transaction in force, and the state of them all: as bad as the worst.
+pub(super) fn check(host: &Host, facts: &Facts) -> Result<(Vec<u32>, Verification)> {
+    let records = transaction::history(host, "verify")?;
+    let mut sum = Verification {
+        state: State::NothingApplied,
+        devices: Vec::new(),
+        drift: Vec::new(),
+        not_measured: Vec::new(),
+    };
+    let mut numbers = Vec::new();
+    for record in records.iter().filter(|r| r.state == Stands::Applied) {
+        numbers.push(record.number);
+        let one = passthru_plan::verify(facts, &record.plan.intent);
+        sum.state = worse(sum.state, one.state);
+        merge(&mut sum.drift, one.drift, |a, b| a == b);
+        merge(&mut sum.not_measured, one.not_measured, |a, b| a == b);
+        merge(&mut sum.devices, one.devices, |a, b| a.address == b.address);
+    }
+    for record in records.iter().filter(|r| r.state.is_between()) {
+        sum.state = State::Drifted;
+        sum.drift.push(format!(
+            "Transaction {} was interrupted; sudo passthru recover brings it to its end.",
+            record.number
+        ));
+    }
+    Ok((numbers, sum))
+}
+
+fn worse(a: State, b: State) -> State {
+    let weight = |state| match state {
+        State::NothingApplied => 0,
+        State::Done => 1,
+        State::RebootNeeded => 2,
+        State::Drifted => 3,
+    };
+    if weight(a) >= weight(b) { a } else { b }
+}
+
+fn merge<T>(into: &mut Vec<T>, from: Vec<T>, same: impl Fn(&T, &T) -> bool) {
+    for item in from {
+        if !into.iter().any(|known| same(known, &item)) {
+            into.push(item);
+        }
+    }
+}
+
+/// The answer in a line, then each function, then what differs.
+pub(super) fn show(
+    host: &Host,
+    facts: &Facts,
+    verification: &Verification,
+    out: &mut Out,
+) -> Result<()> {
+    let (style, word, rest) = match verification.state {
+        State::Done => (Style::Good, "Done", "configured and running as planned."),
+        State::RebootNeeded => (
+            Style::Warn,
+            "Reboot needed",
+            "configured; the running system was booted without it.",
+        ),
+        State::Drifted => (Style::Bad, "Drifted", "not as planned."),
+        State::NothingApplied => (
+            Style::Plain,
+            "Nothing applied",
+            "passthru has nothing in force on this host.",
+        ),
+    };
+    out.line(&Line::new().put(style, word).plain(format!(": {rest}")))?;
+    devices(facts, verification, out)?;
+    for drift in &verification.drift {
+        out.wrapped(Line::new().put(Style::Bad, "  ✗ "), Style::Plain, drift)?;
+    }
+    for missing in &verification.not_measured {
+        let lead = Line::new().put(Style::Warn, "  ? not measured  ");
+        out.wrapped(lead, Style::Plain, missing)?;
+    }
+    match verification.state {
+        State::Done => {}
+        State::RebootNeeded => {
+            out.heading("Next: reboot, then")?;
+            out.command(&host.verb("verify"))?;
+        }
+        State::Drifted => {
+            out.heading("Next: apply again with the same flags, or take it back")?;
+            out.command(&host.verb("undo"))?;
+        }
+        State::NothingApplied => {
+            out.heading("Next")?;
+            out.command(&host.verb("setup"))?;
+        }
+    }
+    Ok(())
+}
+
+fn devices(facts: &Facts, verification: &Verification, out: &mut Out) -> Result<()> {
+    let waits = verification.state == State::RebootNeeded;
+    let rows: Vec<_> = verification
+        .devices
+        .iter()
+        .map(|device| {
+            let function = facts.function(device.address);
+            let (style, mark) = if device.ok {
+                (Style::Good, "✓")
+            } else if waits {
+                (Style::Warn, "·")
+            } else {
+                (Style::Bad, "✗")
+            };
+            vec![
+                (style, mark.to_owned()),
+                (Style::Accent, device.address.to_string()),
+                (
+                    style,
+                    device.driver.clone().unwrap_or_else(|| "no driver".into()),
+                ),
+                (
+                    Style::Plain,
+                    device
+                        .why
+                        .clone()
+                        .or_else(|| function.map(|f| f.class.word().to_owned()))
+                        .unwrap_or_default(),
+                ),
+            ]
+        })
+        .collect();
+    let column = |min, rank| table::Column {
+        title: "",
+        min,
+        rank,
+    };
+    let spec = [column(1, 0), column(12, 0), column(8, 0), column(12, 1)];
+    for line in table::set(&spec, &rows, 2, out.columns()) {
+        out.line(&line)?;
+    }
+    Ok(())
+}

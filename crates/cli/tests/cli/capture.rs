@@ -1,0 +1,29 @@
+//! `passthru capture`.
+
+use crate::support::Sample;
+
+#[test]
+fn a_capture_answers_as_the_host_does() {
+    let sample = Sample::new();
+    let file = sample.dir().join("sample.tar.gz");
+    let file = file.to_str().unwrap();
+    sample.run(&["capture", file]).exits(0);
+    let there = sample.run(&["devices", "--json"]).json(0);
+    let here = sample.bare(&["devices", "--json", "--host", file]).json(0);
+    assert_eq!(there, here);
+    let there = sample.run(&["plan", "--gpu", "01:00.0", "--json"]).json(0);
+    let here = sample
+        .bare(&["plan", "--gpu", "01:00.0", "--json", "--host", file])
+        .json(0);
+    assert_eq!(there, here);
+}
+
+#[test]
+fn an_existing_file_is_left_alone() {
+    let sample = Sample::new();
+    let file = sample.dir().join("mine");
+    std::fs::write(&file, "mine").unwrap();
+    let said = sample.run(&["capture", file.to_str().unwrap()]).exits(2);
+    assert!(said.contains("exists already"), "{said}");
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "mine");
+}

@@ -1,0 +1,23 @@
+//! The binary as a user meets it: one file per verb, on the sample host, in a clean environment.
+//!
+//! Snapshots are what a person would see; `[ROOT]` stands for the host's directory.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+mod apply;
+mod arguments;
+mod capture;
+mod confirm;
+mod demo;
+mod devices;
+mod doctor;
+mod generate;
+mod history;
+mod plan;
+mod recover;
+mod setup;
+mod status;
+mod undo;
+mod verify;

@@ -1,0 +1,75 @@
+//! `passthru setup`, with somebody at the terminal: script(1) gives it one.
+
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+};
+
+use crate::support::{PASSTHRU, Sample};
+
+#[test]
+fn without_a_terminal_it_says_what_to_type() {
+    let said = Sample::new().run(&["setup"]).exits(2);
+    assert!(said.contains("passthru plan --gpu ADDR"), "{said}");
+}
+
+/// Runs setup on a terminal and types `answers`; `None` where script(1) is missing.
+fn talk(sample: &Sample, answers: &str) -> Option<(i32, String)> {
+    let command = format!(
+        "stty cols 80; {PASSTHRU} setup --sample-tools --root {}",
+        sample.root().display()
+    );
+    let mut child = Command::new("script")
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("SHELL", "/bin/sh")
+        .env("NO_COLOR", "1")
+        .args(["-qec", &command, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .ok()?;
+    // Typed ahead: the terminal keeps it until it is asked for.
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(answers.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(stdin);
+    let text = String::from_utf8(output.stdout).unwrap().replace('\r', "");
+    Some((output.status.code().unwrap(), text))
+}
+
+#[test]
+fn choose_look_and_agree() {
+    let sample = Sample::new();
+    let Some((status, text)) = talk(&sample, "9\n1\ny\n") else {
+        return;
+    };
+    assert_eq!(status, 3, "{text}");
+    assert!(
+        text.contains("\"9\" is not a number from 1 to 2."),
+        "{text}"
+    );
+    assert!(text.contains("Apply? [y/N]"), "{text}");
+    assert!(text.contains("Done: transaction 1."), "{text}");
+}
+
+#[test]
+fn look_and_decline() {
+    let sample = Sample::new();
+    let Some((status, text)) = talk(&sample, "1\nn\n") else {
+        return;
+    };
+    assert_eq!(status, 1, "{text}");
+    assert!(text.contains("Nothing was changed."), "{text}");
+    assert!(!sample.root().join("etc/modprobe.d/passthru.conf").exists());
+}
+
+#[test]
+fn the_display_in_use_is_refused() {
+    let sample = Sample::new();
+    let Some((status, text)) = talk(&sample, "2\n") else {
+        return;
+    };
+    assert_eq!(status, 1, "{text}");
+    assert!(text.contains("refused"), "{text}");
+}

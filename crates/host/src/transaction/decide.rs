@@ -1,0 +1,396 @@
+//! What has to be done to take a transaction back, decided before anything is done.
+//!
+//! A file that is as passthru left it gets its saved bytes back. A file that others changed since
+//! is merged if passthru edited it, and made anew by its command if a command wrote it: the saved
+//! image of a kernel whose modules were upgraded since would not boot.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use passthru_plan::{Change, Plan, text::merge::take_back};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    command,
+    engine::{Engine, Trouble},
+    past::Past,
+    place::locate,
+    saved::{Manifest, Saved, Was, look},
+    touch::Role,
+};
+use crate::{journal::Stamp, write::sha256};
+
+/// Why a transaction is taken back, which decides whose work a changed file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// It failed just now: what a command left is its work.
+    Rollback,
+    /// It was interrupted, perhaps long ago.
+    Recover,
+    /// The user wants it undone, perhaps long after.
+    Undo,
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub(super) enum Action {
+    /// Make this entry of the manifest what it was, if it still is as it was found.
+    Restore {
+        entry: usize,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        found: Option<Stamp>,
+    },
+    /// Give this file the merged text, or remove it if nothing of it is left.
+    Merge {
+        path: String,
+        found: Stamp,
+        text: Option<String>,
+    },
+    /// Run the command of this step again.
+    Rerun { step: usize },
+    /// Remove this directory, which the transaction made, if it is empty.
+    RemoveDirectory { path: String },
+}
+
+/// What to do, in order, and what to tell the user.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Decision {
+    pub(super) actions: Vec<Action>,
+    pub(super) notes: Vec<String>,
+}
+
+/// Decides how to take back what `past` says was done of `plan`.
+pub(super) fn decide(
+    engine: &Engine<'_>,
+    plan: &Plan,
+    manifest: &Manifest,
+    past: &Past,
+    mode: Mode,
+) -> Result<Decision, Trouble> {
+    let mut decider = Decider {
+        engine,
+        plan,
+        past,
+        mode,
+        in_flight: past.started.difference(&past.done).last().copied(),
+        foreign_hands: mode == Mode::Recover && engine.packages() != past.packages,
+        boot_time: boot_time(engine, past),
+        decision: Decision::default(),
+        rerun: BTreeSet::new(),
+    };
+    decider.find_new_members()?;
+    let mut after_rerun = Vec::new();
+    let mut found = BTreeMap::new();
+    for (index, entry) in manifest.entries.iter().enumerate() {
+        if past.started.contains(&entry.step) {
+            found.insert(index, look(engine.root, &entry.real)?);
+        }
+    }
+    // First what makes commands necessary: restoring depends on it.
+    for (index, now) in &found {
+        let entry = &manifest.entries[*index];
+        if entry.role == Role::Output && decider.output(entry, now) == Verdict::Foreign {
+            decider.rerun.extend(decider.writer_of(&entry.path));
+        }
+    }
+    for (index, now) in found.into_iter().rev() {
+        let entry = &manifest.entries[index];
+        match entry.role {
+            Role::Edit => decider.edit(index, entry, now)?,
+            _ => decider.written(index, entry, now, &mut after_rerun),
+        }
+    }
+    let Decider {
+        mut decision,
+        rerun,
+        ..
+    } = decider;
+    decision
+        .actions
+        .extend(rerun.iter().map(|&step| Action::Rerun { step }));
+    decision.actions.extend(after_rerun);
+    let directories = manifest.directories.iter().rev().cloned();
+    decision
+        .actions
+        .extend(directories.map(|path| Action::RemoveDirectory { path }));
+    Ok(decision)
+}
+
+/// Whose work a file is that a command wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// As it was before, or as the transaction left it.
+    Known,
+    /// Gone, and rightly so.
+    Gone,
+    /// Somebody else wrote it since.
+    Foreign,
+}
+
+struct Decider<'a, 'e> {
+    engine: &'a Engine<'e>,
+    plan: &'a Plan,
+    past: &'a Past,
+    mode: Mode,
+    /// The step that was begun and not done.
+    in_flight: Option<usize>,
+    /// Packages changed since the transaction began.
+    foreign_hands: bool,
+    /// When this boot began, if it is another than that of the transaction.
+    boot_time: Option<i64>,
+    decision: Decision,
+    /// Steps whose command has to run again.
+    rerun: BTreeSet<usize>,
+}
+
+impl Decider<'_, '_> {
+    /// Commands whose family has grown since (a kernel was installed) must run again.
+    fn find_new_members(&mut self) -> Result<(), Trouble> {
+        if self.mode == Mode::Rollback {
+            return Ok(());
+        }
+        for (step, change) in self.plan.changes.iter().enumerate() {
+            let Change::Run {
+                family: Some(family),
+                outputs,
+                ..
+            } = change
+            else {
+                continue;
+            };
+            let Some(known) = self.past.family.get(&step) else {
+                continue;
+            };
+            for member in command::members(self.engine.root, family)? {
+                if !known.contains(&member) && !outputs.iter().any(|o| o.path == member) {
+                    self.decision
+                        .notes
+                        .push(format!("{member} was made since: its command is run again"));
+                    self.rerun.insert(step);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The steps, among those begun, whose command writes `path`.
+    fn writer_of(&self, path: &str) -> Vec<usize> {
+        self.plan
+            .changes
+            .iter()
+            .enumerate()
+            .filter(|(step, change)| {
+                self.past.started.contains(step)
+                    && matches!(change, Change::Run { outputs, .. }
+                        if outputs.iter().any(|o| o.path == path))
+            })
+            .map(|(step, _)| step)
+            .collect()
+    }
+
+    fn output(&self, entry: &Saved, now: &Stamp) -> Verdict {
+        if *now == entry.was.stamp() || self.past.after.get(&entry.real) == Some(now) {
+            return Verdict::Known;
+        }
+        let writers = self.writer_of(&entry.path);
+        match self.mode {
+            Mode::Rollback => Verdict::Known,
+            Mode::Recover => {
+                let in_flight = self
+                    .in_flight
+                    .is_some_and(|s| s == entry.step || writers.contains(&s));
+                let since_boot = self.boot_time.is_some_and(|boot| {
+                    let meta = self.engine.root.meta(&entry.real);
+                    meta.is_ok_and(|meta| meta.mtime.0 >= boot)
+                });
+                if in_flight && !self.foreign_hands && !since_boot {
+                    Verdict::Known
+                } else if *now != Stamp::Absent {
+                    Verdict::Foreign
+                } else if self.foreign_hands {
+                    Verdict::Gone
+                } else {
+                    Verdict::Known
+                }
+            }
+            Mode::Undo if *now != Stamp::Absent => Verdict::Foreign,
+            // A member of a family goes with its kernel; anything else should be there.
+            Mode::Undo => {
+                let goes_with_kernel = writers.iter().any(|&step| {
+                    matches!(&self.plan.changes[step], Change::Run { family: Some(family), .. }
+                        if command::is_member(family, &entry.path))
+                });
+                if goes_with_kernel {
+                    Verdict::Gone
+                } else {
+                    Verdict::Known
+                }
+            }
+        }
+    }
+
+    /// Decides about a file that a command wrote, or may have left.
+    fn written(&mut self, index: usize, entry: &Saved, now: Stamp, after_rerun: &mut Vec<Action>) {
+        let verdict = self.output(entry, &now);
+        let again = match entry.role {
+            Role::Output => self
+                .writer_of(&entry.path)
+                .iter()
+                .any(|step| self.rerun.contains(step)),
+            _ => self.rerun.contains(&entry.step),
+        };
+        match verdict {
+            Verdict::Known if again => after_rerun.push(Action::Restore {
+                entry: index,
+                found: None,
+            }),
+            Verdict::Known => self.decision.actions.push(Action::Restore {
+                entry: index,
+                found: Some(now),
+            }),
+            Verdict::Gone if entry.was == Was::Absent => {}
+            Verdict::Gone => self.decision.notes.push(format!(
+                "{} is gone since, with its kernel: it is not brought back",
+                entry.path
+            )),
+            Verdict::Foreign => match entry.role {
+                Role::Output => self.decision.notes.push(format!(
+                    "{} was made anew since: its command is run again",
+                    entry.path
+                )),
+                _ if now == Stamp::Absent => {}
+                _ => self.decision.notes.push(format!(
+                    "{} was changed since by somebody else: it is left as it is",
+                    entry.real
+                )),
+            },
+        }
+    }
+
+    /// Decides about a file that was edited.
+    fn edit(&mut self, index: usize, entry: &Saved, now: Stamp) -> Result<(), Trouble> {
+        let edits: Vec<(&Option<String>, &Option<String>)> = self
+            .plan
+            .changes
+            .iter()
+            .enumerate()
+            .filter(|(step, _)| self.past.started.contains(step))
+            .filter_map(|(_, change)| match change {
+                Change::Edit {
+                    path,
+                    before,
+                    after,
+                    ..
+                } if *path == entry.path => Some((before, after)),
+                _ => None,
+            })
+            .collect();
+        let ours = now == entry.was.stamp()
+            || self.past.after.get(&entry.real) == Some(&now)
+            || edits
+                .iter()
+                .any(|(_, after)| now == stamp(after.as_deref()));
+        if ours {
+            self.decision.actions.push(Action::Restore {
+                entry: index,
+                found: Some(now),
+            });
+            return Ok(());
+        }
+        if let Stamp::File { sha256 } = &now
+            && self.past.merged.get(&entry.real) == Some(sha256)
+        {
+            // Merged already, before a crash.
+            return Ok(());
+        }
+        let before = edits.first().and_then(|(before, _)| before.as_deref());
+        let after = edits.last().and_then(|(_, after)| after.as_deref());
+        self.merge(entry, now, before, after)
+    }
+
+    fn merge(
+        &mut self,
+        entry: &Saved,
+        now: Stamp,
+        before: Option<&str>,
+        after: Option<&str>,
+    ) -> Result<(), Trouble> {
+        let root = self.engine.root;
+        if now == Stamp::Absent {
+            self.decision
+                .notes
+                .push(format!("{} was removed since: it stays so", entry.path));
+            return Ok(());
+        }
+        let Some(after) = after else {
+            self.decision.notes.push(format!(
+                "{} was removed by this transaction and made anew since: it is left as it is",
+                entry.path
+            ));
+            return Ok(());
+        };
+        // It may have become a link meanwhile: the file it leads to is the one that counts.
+        let current = locate(root, &entry.path)
+            .ok()
+            .and_then(|place| Some((root.text(&place.real).ok()?, place.real)));
+        let Some((current, real)) = current else {
+            self.decision.notes.push(format!(
+                "{} is no text file any more: it is left as it is",
+                entry.path
+            ));
+            return Ok(());
+        };
+        let merged = take_back(before.unwrap_or_default(), after, &current);
+        for left in &merged.left {
+            self.decision.notes.push(format!("{}: {left}", entry.path));
+        }
+        let text = (before.is_some() || !merged.text.trim().is_empty()).then_some(merged.text);
+        if text.as_ref() == Some(&current) {
+            return Ok(());
+        }
+        self.decision.notes.push(match &text {
+            Some(_) => format!(
+                "{} was changed since: what this transaction put in was taken out, the rest kept",
+                entry.path
+            ),
+            None => format!(
+                "{} was changed since, and held nothing else: removed",
+                entry.path
+            ),
+        });
+        self.decision.actions.push(Action::Merge {
+            path: real,
+            found: Stamp::File {
+                sha256: sha256(current.as_bytes()),
+            },
+            text,
+        });
+        Ok(())
+    }
+}
+
+/// What a file with this text would be taken for.
+pub(super) fn stamp(text: Option<&str>) -> Stamp {
+    match text {
+        Some(text) => Stamp::File {
+            sha256: sha256(text.as_bytes()),
+        },
+        None => Stamp::Absent,
+    }
+}
+
+/// When this boot began (proc_stat(5), `btime`), if it is another than that of the transaction.
+fn boot_time(engine: &Engine<'_>, past: &Past) -> Option<i64> {
+    let now = engine.boot()?;
+    if past.boot.as_ref() == Some(&now) {
+        return None;
+    }
+    engine
+        .root
+        .attribute("/proc/stat")?
+        .lines()
+        .find_map(|line| line.strip_prefix("btime "))?
+        .trim()
+        .parse()
+        .ok()
+}

@@ -1,0 +1,86 @@
+//! What must hold before anything is changed: the host is the one the plan was made for.
+
+use std::collections::BTreeMap;
+
+use passthru_plan::Change;
+
+use super::{Reason, engine::Trouble, place::locate};
+use crate::{root::Root, write};
+
+/// Every file has the text the plan was made for.
+pub(super) fn unchanged_since_planned(root: &Root, changes: &[Change]) -> Result<(), Trouble> {
+    let mut edited: BTreeMap<String, Option<&str>> = BTreeMap::new();
+    for change in changes {
+        let Change::Edit {
+            path,
+            before,
+            after,
+            ..
+        } = change
+        else {
+            continue;
+        };
+        let real = locate(root, path)?.real;
+        match edited.get(&real) {
+            // An earlier step of the same plan makes it so.
+            Some(text) if *text == before.as_deref() => {}
+            Some(_) => {
+                return Err(Reason::new(
+                    format!("the plan edits {path} twice, and the edits do not fit together"),
+                    "this is a mistake in the plan: report it",
+                )
+                .into());
+            }
+            None => expect_text(root, path, &real, before.as_deref())?,
+        }
+        single_name(root, &real)?;
+        edited.insert(real, after.as_deref());
+    }
+    Ok(())
+}
+
+pub(super) fn expect_text(
+    root: &Root,
+    path: &str,
+    real: &str,
+    before: Option<&str>,
+) -> Result<(), Trouble> {
+    let now = match root.read(real) {
+        Ok(bytes) => Some(bytes),
+        Err(e) if e.is_missing() => None,
+        Err(e) => return Err(e.into()),
+    };
+    if now.as_deref() == before.map(str::as_bytes) {
+        return Ok(());
+    }
+    Err(Reason::new(
+        format!(
+            "{} has changed since the plan was made",
+            root.display(path).display()
+        ),
+        "plan again",
+    )
+    .into())
+}
+
+/// Replacing one of several names of a file would part it from the others.
+fn single_name(root: &Root, real: &str) -> Result<(), Trouble> {
+    let file = match write::open(root, real) {
+        Err(e) if e.is_missing() => return Ok(()),
+        other => other?,
+    };
+    let names = rustix::fs::fstat(&file)
+        .map_err(|e| root.error(real, e))?
+        .st_nlink;
+    if names > 1 {
+        return Err(Reason::new(
+            format!(
+                "{} has {names} names (hard links), which editing would part",
+                root.display(real).display()
+            ),
+            "make it a file of its own: copy it and rename the copy over it",
+        )
+        .into());
+    }
+    Ok(())
+}

@@ -1,0 +1,377 @@
+//! Undoing a transaction at the user's wish: decided as a whole, saved as a whole, then done.
+
+use std::collections::BTreeSet;
+
+use passthru_plan::{Change, Output};
+
+use super::{
+    Failure, Options, Progress, Reason, Recovered, RecoveredEnd, Undone,
+    back::{Back, failure, prune, remove_flat},
+    command,
+    decide::{Action, Decision, Mode, decide},
+    engine::{Engine, Trouble},
+    history::{Record, State, plan, records},
+    past::Past,
+    recover::recover_all,
+    saved::{Manifest, load, restore, save},
+    space,
+    touch::{self, Role, Touch},
+};
+use crate::{
+    exec::Exec,
+    journal::{self, Journal, directory, read_json, write_json},
+    root::Root,
+};
+
+/// Takes back the transaction `number`, or the latest one that is in force.
+///
+/// # Errors
+/// See [`Failure`]; [`Failure::RolledBack`] means that the transaction is in force as before.
+pub fn undo(
+    root: &Root,
+    exec: &dyn Exec,
+    number: Option<u32>,
+    options: &Options<'_>,
+    progress: &mut dyn Progress,
+) -> Result<Undone, Failure> {
+    // Asking for what cannot be must not create a state directory.
+    choose(&records(root).map_err(Trouble::unchanged)?, number, true)?;
+    let engine = Engine::new(root, exec, options, progress);
+    let _lock = engine.lock().map_err(Trouble::unchanged)?;
+    let recovered = recover_all(&engine)?;
+    let records = records(root).map_err(Trouble::unchanged)?;
+    let number = match (&recovered, number) {
+        // What was asked for has just been done. Without a number it was meant too: nobody who wants
+        // the latest one gone means the one before it.
+        (Some(done), asked)
+            if done.end != RecoveredEnd::InForce && asked.is_none_or(|n| n == done.number) =>
+        {
+            return finished(records, done.clone());
+        }
+        _ => choose(&records, number, false)?,
+    };
+    let _packages = engine.package_locks().map_err(Trouble::unchanged)?;
+    in_order(root, &records, number)?;
+    take_back(&engine, number).map(|undone| Undone {
+        recovered,
+        ..undone
+    })
+}
+
+fn finished(records: Vec<Record>, done: Recovered) -> Result<Undone, Failure> {
+    let record = records.into_iter().find(|r| r.number == done.number);
+    match record {
+        Some(record) => Ok(Undone {
+            number: done.number,
+            reboot: record.plan.reboot,
+            plan: record.plan,
+            notes: done.notes.clone(),
+            recovered: Some(done),
+        }),
+        None => Err(nothing()),
+    }
+}
+
+fn nothing() -> Failure {
+    Failure::Usage(Reason::new(
+        "nothing is in force that could be undone",
+        "see what was done with: passthru history",
+    ))
+}
+
+/// The transaction to undo. With `between`, interrupted ones count, for they will be recovered.
+fn choose(records: &[Record], number: Option<u32>, between: bool) -> Result<u32, Failure> {
+    let can =
+        |record: &&Record| record.state == State::Applied || (between && record.state.is_between());
+    let Some(number) = number else {
+        let latest = records.iter().rev().find(can);
+        return latest.map(|record| record.number).ok_or_else(nothing);
+    };
+    let usage = |what: String| {
+        Failure::Usage(Reason::new(
+            what,
+            "see what was done with: passthru history",
+        ))
+    };
+    match records.iter().find(|record| record.number == number) {
+        None => Err(usage(format!("there is no transaction {number}"))),
+        Some(record) if can(&record) => Ok(number),
+        Some(record) if record.state == State::Undone => {
+            Err(usage(format!("transaction {number} is undone already")))
+        }
+        Some(_) => Err(usage(format!(
+            "transaction {number} is not in force: it failed and was taken back"
+        ))),
+    }
+}
+
+/// Later transactions that touch the same files have to be undone first.
+fn in_order(root: &Root, records: &[Record], number: u32) -> Result<(), Failure> {
+    let paths = |number: u32| -> Result<BTreeSet<String>, Failure> {
+        let manifest = load(root, &format!("{}/saved", directory(number)))
+            .map_err(|e| Trouble::from(e).unchanged())?;
+        let entries = manifest.entries.into_iter();
+        Ok(entries
+            .filter(|entry| entry.role != Role::Beside)
+            .map(|entry| entry.real)
+            .collect())
+    };
+    let own = paths(number)?;
+    let mut later = Vec::new();
+    for record in records.iter().rev() {
+        if record.number > number
+            && record.state == State::Applied
+            && !paths(record.number)?.is_disjoint(&own)
+        {
+            later.push(record.number.to_string());
+        }
+    }
+    if later.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Usage(Reason::new(
+        format!("transaction {number} cannot be undone yet: later ones changed the same files"),
+        format!("undo {} first, in this order", later.join(", ")),
+    )))
+}
+
+fn take_back(engine: &Engine<'_>, number: u32) -> Result<Undone, Failure> {
+    let root = engine.root;
+    let directory = directory(number);
+    let points = &engine.options.failpoints;
+    let open = || -> Result<_, Trouble> {
+        let plan = plan(root, &directory)?;
+        let manifest = load(root, &format!("{directory}/saved"))?;
+        let lines = journal::read(root, &directory)?.unwrap_or_default();
+        let journal = Journal::open(root, points, &directory)?;
+        Ok((plan, manifest, Past::of(&lines), journal))
+    };
+    let (plan, manifest, past, mut journal) = open().map_err(Trouble::unchanged)?;
+    let writer = engine.writer(&manifest.token);
+    let back = Back {
+        engine,
+        writer: &writer,
+        plan: &plan,
+        manifest: &manifest,
+        directory: &directory,
+    };
+    let begin = || -> Result<_, Trouble> {
+        engine.point("undo.begin")?;
+        engine.go_on()?;
+        clear(&back)?;
+        let decision = decide(engine, &plan, &manifest, &past, Mode::Undo)?;
+        let before = prepare(&back, &decision)?;
+        Ok((decision, before))
+    };
+    let (decision, before) = begin().map_err(Trouble::unchanged)?;
+    let notes = act(&back, &mut journal, number, &decision, &before, true)?;
+    Ok(Undone {
+        number,
+        reboot: plan.reboot,
+        plan,
+        notes,
+        recovered: None,
+    })
+}
+
+/// Saves what the undo will touch and what it will do.
+fn prepare(back: &Back<'_, '_>, decision: &Decision) -> Result<Manifest, Trouble> {
+    let engine = back.engine;
+    let touches = touches(back, decision)?;
+    space::check(engine, &[], &touches, 256 << 10)?;
+    let undo = back.undo();
+    back.writer.make_directory(&undo, 0o700)?;
+    let token = &back.manifest.token;
+    let before = save(engine, back.writer, &undo, token, &touches, Vec::new())?;
+    write_json(
+        back.writer,
+        engine.root,
+        &format!("{undo}/actions.json"),
+        decision,
+    )?;
+    Ok(before)
+}
+
+/// Everything that the actions will touch.
+fn touches(back: &Back<'_, '_>, decision: &Decision) -> Result<Vec<Touch>, Trouble> {
+    let root = back.engine.root;
+    let mut touches: Vec<Touch> = Vec::new();
+    for action in &decision.actions {
+        match action {
+            Action::Restore { entry, .. } => {
+                let entry = &back.manifest.entries[*entry];
+                touches.push(Touch {
+                    path: entry.path.clone(),
+                    real: entry.real.clone(),
+                    role: entry.role,
+                    step: entry.step,
+                });
+            }
+            Action::Merge { path, .. } => touches.push(Touch {
+                path: path.clone(),
+                real: path.clone(),
+                role: Role::Edit,
+                step: 0,
+            }),
+            Action::Rerun { step } => {
+                if let Some(Change::Run {
+                    outputs, family, ..
+                }) = back.plan.changes.get(*step)
+                {
+                    let mut paths: BTreeSet<String> =
+                        outputs.iter().flat_map(written_by).cloned().collect();
+                    if let Some(family) = family {
+                        paths.extend(command::members(root, family)?);
+                    }
+                    let paths = paths.iter().map(String::as_str);
+                    touches.extend(touch::outputs(root, paths, *step)?);
+                }
+            }
+            Action::RemoveDirectory { .. } => {}
+        }
+    }
+    let mut seen = BTreeSet::new();
+    touches.retain(|touch| seen.insert(touch.real.clone()));
+    Ok(touches)
+}
+
+fn written_by(output: &Output) -> impl Iterator<Item = &String> {
+    std::iter::once(&output.path).chain(output.staged.as_ref())
+}
+
+/// Removes what an undo left that did not come to its begin, or that is over.
+fn clear(back: &Back<'_, '_>) -> Result<(), Trouble> {
+    remove_flat(back.engine, back.writer, &back.undo())
+}
+
+/// Does the actions, and if `begin` says in the journal first that it will. If anything fails,
+/// makes everything what it was before the undo.
+fn act(
+    back: &Back<'_, '_>,
+    journal: &mut Journal<'_>,
+    number: u32,
+    decision: &Decision,
+    before: &Manifest,
+    begin: bool,
+) -> Result<Vec<String>, Failure> {
+    let engine = back.engine;
+    let mut notes = decision.notes.clone();
+    let mut work = || -> Result<(), Trouble> {
+        if begin {
+            journal.append(journal::Event::UndoBegin)?;
+        }
+        for (step, action) in decision.actions.iter().enumerate() {
+            engine.go_on()?;
+            engine.point(format_args!("undo.step.{step}"))?;
+            back.act(journal, action, &mut notes)?;
+            journal.append(journal::Event::UndoStep { step })?;
+        }
+        engine.point("undo.commit")?;
+        Ok(journal.append(journal::Event::Undone {
+            notes: notes.clone(),
+        })?)
+    };
+    match work() {
+        Ok(()) => {
+            prune(back).map_err(Trouble::unchanged)?;
+            Ok(notes)
+        }
+        Err(Trouble::Stopped) => Err(Failure::Stopped),
+        Err(Trouble::Failed(reason)) => Err(failure(
+            number,
+            reason.clone(),
+            put_back(back, journal, before, &reason),
+        )),
+    }
+}
+
+/// Makes everything what it was before the undo: the transaction stays in force.
+fn put_back(
+    back: &Back<'_, '_>,
+    journal: &mut Journal<'_>,
+    before: &Manifest,
+    reason: &Reason,
+) -> Result<Result<Vec<String>, Vec<Reason>>, Trouble> {
+    let engine = back.engine;
+    let undo = back.undo();
+    engine.tell(super::Event::RollingBack {
+        reason: &reason.what,
+    });
+    super::back::forgive_trouble(back.sweep())?;
+    let mut stuck = Vec::new();
+    for path in &back.manifest.directories {
+        // Removed again by the undo, perhaps.
+        let used = before
+            .entries
+            .iter()
+            .any(|e| e.real.starts_with(&format!("{path}/")) && e.was != super::saved::Was::Absent);
+        if used && let Err(trouble) = back.writer.make_directory(path, 0o755) {
+            stuck.push(reason_of(trouble.into())?);
+        }
+    }
+    for entry in before.entries.iter().rev() {
+        if let Err(trouble) = restore(engine.root, back.writer, &undo, entry) {
+            let why = reason_of(trouble)?;
+            let way_out = super::saved::by_hand(engine.root, &undo, entry);
+            stuck.push(Reason::new(why.what, way_out));
+        }
+    }
+    if !stuck.is_empty() {
+        return Ok(Err(stuck));
+    }
+    journal.append(journal::Event::UndoFailed {
+        reason: reason.what.clone(),
+    })?;
+    super::back::forgive_trouble(clear(back))?;
+    Ok(Ok(vec![
+        "the transaction is in force as it was before the undo".to_owned(),
+    ]))
+}
+
+fn reason_of(trouble: Trouble) -> Result<Reason, Trouble> {
+    match trouble {
+        Trouble::Stopped => Err(Trouble::Stopped),
+        Trouble::Failed(reason) => Ok(reason),
+    }
+}
+
+/// Finishes an undo that was interrupted.
+pub(super) fn carry_on(
+    back: &Back<'_, '_>,
+    journal: &mut Journal<'_>,
+    number: u32,
+) -> Result<Recovered, Failure> {
+    let undo = back.undo();
+    let load = || -> Result<(Decision, Manifest), Trouble> {
+        back.sweep()?;
+        let actions = read_json(back.engine.root, &format!("{undo}/actions.json"))?;
+        Ok((actions, load(back.engine.root, &undo)?))
+    };
+    let (decision, before) = match load() {
+        Ok(both) => both,
+        Err(trouble) => {
+            let reason = Reason::new(
+                format!("the undo of transaction {number} was interrupted"),
+                "repair its directory and run passthru again",
+            );
+            return Err(failure(number, reason, Err(trouble)));
+        }
+    };
+    match act(back, journal, number, &decision, &before, false) {
+        Ok(notes) => Ok(Recovered {
+            number,
+            end: RecoveredEnd::Undone,
+            notes,
+        }),
+        Err(Failure::RolledBack { notes, reason, .. }) => {
+            let mut notes = notes;
+            notes.insert(0, format!("the undo failed: {reason}"));
+            Ok(Recovered {
+                number,
+                end: RecoveredEnd::InForce,
+                notes,
+            })
+        }
+        Err(other) => Err(other),
+    }
+}

@@ -1,0 +1,69 @@
+//! A check before it has an answer.
+
+use alloc::{string::String, vec::Vec};
+
+use crate::finding::{Finding, Severity, Status};
+
+/// What helps where a fact is hidden from ordinary users.
+pub(super) const AS_ROOT: &str = "Run it as root on the host itself: sudo passthru doctor";
+
+/// A question: what should be true, how much it matters, and why.
+pub(super) struct Check(Finding);
+
+/// A check that says `title` should be true.
+pub(super) fn check(
+    id: impl Into<String>,
+    title: impl Into<String>,
+    severity: Severity,
+    why: impl Into<String>,
+) -> Check {
+    Check(Finding {
+        id: id.into(),
+        title: title.into(),
+        status: Status::Unknown,
+        severity,
+        evidence: Vec::new(),
+        why: why.into(),
+        remedy: None,
+    })
+}
+
+impl Check {
+    /// It is so: nothing needs doing.
+    pub(super) fn yes<T: Into<String>>(self, evidence: impl IntoIterator<Item = T>) -> Finding {
+        self.answer(Status::Yes, evidence, None)
+    }
+
+    /// It is not so, and `remedy` is the way out.
+    pub(super) fn no<T: Into<String>>(
+        self,
+        evidence: impl IntoIterator<Item = T>,
+        remedy: impl Into<String>,
+    ) -> Finding {
+        self.answer(Status::No, evidence, Some(remedy.into()))
+    }
+
+    /// Not measured: why not, and what would allow measuring.
+    pub(super) fn unknown(self, reason: impl Into<String>, remedy: impl Into<String>) -> Finding {
+        let reason: String = reason.into();
+        self.answer(
+            Status::Unknown,
+            [alloc::format!("not measured: {reason}")],
+            Some(remedy.into()),
+        )
+    }
+
+    fn answer<T: Into<String>>(
+        self,
+        status: Status,
+        evidence: impl IntoIterator<Item = T>,
+        remedy: Option<String>,
+    ) -> Finding {
+        Finding {
+            status,
+            evidence: evidence.into_iter().map(Into::into).collect(),
+            remedy,
+            ..self.0
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What guides, older attempts and other tools left on the machine. Nothing is said about mistakes
+//! that are not there.
+
+mod cmdline;
+mod grub;
+mod hooks;
+mod ids;
+mod initramfs;
+mod modprobe;
+
+use alloc::{format, string::String, vec::Vec};
+
+use super::{
+    View,
+    check::{AS_ROOT, check},
+};
+use crate::{
+    facts::Facts,
+    finding::{Finding, Severity},
+};
+
+pub(super) fn check_all(view: &View<'_>, found: &mut Vec<Finding>) {
+    found.extend(unreadable(view.facts));
+    cmdline::check_all(view, found);
+    ids::check_all(view, found);
+    modprobe::check_all(view, found);
+    initramfs::check_all(view, found);
+    hooks::check_all(view, found);
+}
+
+/// Mistakes may hide in what could not be read.
+fn unreadable(facts: &Facts) -> Option<Finding> {
+    let cmdline = facts
+        .kernel
+        .cmdline
+        .why_not()
+        .map(|why| format!("/proc/cmdline: {why}"));
+    let files = facts
+        .files
+        .iter()
+        .filter_map(|(path, file)| Some(format!("{path}: {}", file.text.why_not()?)));
+    let lines: Vec<String> = cmdline.into_iter().chain(files).collect();
+    (!lines.is_empty()).then(|| {
+        let mut finding = check(
+            "leftovers.unreadable",
+            "Every configuration file could be read",
+            Severity::Info,
+            "Mistakes of earlier attempts may stand in what could not be read.",
+        )
+        .unknown("some files could not be read", AS_ROOT);
+        finding.evidence.extend(lines);
+        finding
+    })
+}
+
+/// Readable files whose path satisfies `wanted`, with their text.
+fn texts<'a>(
+    facts: &'a Facts,
+    wanted: impl Fn(&str) -> bool + 'a,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    facts.files.iter().filter_map(move |(path, file)| {
+        let text = file.text.value()?;
+        wanted(path).then_some((path.as_str(), text.as_str()))
+    })
+}
+
+/// `path line 3: the line`, cut where it is long.
+fn quote(path: &str, number: usize, line: &str) -> String {
+    let line = line.trim();
+    let short: String = line.chars().take(120).collect();
+    let more = if short.len() < line.len() { "…" } else { "" };
+    format!("{path} line {number}: {short}{more}")
+}
+
+/// Lines that are no comment, with their numbers from 1.
+fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines()
+        .enumerate()
+        .map(|(i, line)| (i + 1, line))
+        .filter(|(_, line)| {
+            let line = line.trim_start();
+            !line.is_empty() && !line.starts_with('#')
+        })
+}
