@@ -260,6 +260,34 @@ fn candidates_of_all_kernels_without_offers_of_vfio() {
 }
 
 #[test]
+fn a_bound_driver_that_is_built_in_is_a_candidate() {
+    let host = Host::new();
+    for (address, driver) in [("0000:00:14.0", "xhci_hcd"), ("0000:00:15.0", "vfio-pci")] {
+        host.function(&Pci {
+            address,
+            above: "pci0000:00",
+            class: 0x0c_0330,
+            driver: Some(driver),
+            ..Pci::default()
+        });
+    }
+    host.link(
+        "sys/bus/pci/drivers/xhci_hcd/module",
+        "../../../../module/xhci_pci",
+    );
+    let modules = "lib/modules/6.8.0-90-generic";
+    host.file(
+        &format!("{modules}/modules.builtin"),
+        "kernel/drivers/usb/host/xhci-pci.ko\nkernel/drivers/vfio/pci/vfio-pci.ko\n",
+    );
+    let facts = host.facts();
+    let candidates = &facts.functions[0].candidates;
+    assert_eq!(candidates.len(), 1);
+    assert!(candidates[0].module == "xhci_pci" && candidates[0].builtin);
+    assert!(facts.functions[1].candidates.is_empty());
+}
+
+#[test]
 fn names_from_the_hosts_list_or_none() {
     let host = Host::new();
     host.function(&Pci::default());

@@ -149,8 +149,8 @@ impl Host {
     }
 }
 
-/// A server with `count` functions: an eighth are bridges, the rest two-function cards in groups of
-/// their own, with the module indexes and the name list of a distribution.
+/// A server with `count` functions: an eighth are bridges, the rest cards of seven functions in groups
+/// of their own, with the module indexes and the name list of a distribution.
 pub(crate) fn server(count: usize) -> Host {
     let host = Host::new();
     let mut written = 0;
@@ -177,19 +177,17 @@ pub(crate) fn server(count: usize) -> Host {
             }
             let above = format!("{above}/{bridge}");
             for function in 0..7_u32 {
+                // Eight cards are GPUs, as in the largest servers; the rest are network functions.
+                let gpu = domain == 0 && bus <= 8 && function == 0;
                 full(
                     &host,
                     &Pci {
                         address: &format!("{domain:04x}:{bus:02x}:00.{function}"),
                         above: &above,
-                        class: if function == 0 { 0x03_0200 } else { 0x02_0000 },
+                        class: if gpu { 0x03_0200 } else { 0x02_0000 },
                         ids: (0x10de, 0x2000 + u16::try_from(bus).unwrap()),
                         subsystem: (0x10de, 0x1000),
-                        driver: Some(if function == 0 {
-                            "nouveau"
-                        } else {
-                            "mlx5_core"
-                        }),
+                        driver: Some(if gpu { "nouveau" } else { "mlx5_core" }),
                         group: Some(group * 2 + 1),
                     },
                 );
