@@ -1,5 +1,6 @@
 //! Real hosts captured by other people (PASSTHRU_CORPUS), read a second time by this test without
 //! any of passthru's readers, and by lspci where config space is there.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::panic)]
 
 mod observe_builder;
 

@@ -1,5 +1,6 @@
 //! Hosts written into a temporary directory, for the tests and the benchmark of observing.
-#![allow(dead_code)]
+// Each test file uses a part of it, and a failure here is a failure of the test.
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::{
     fs,
