@@ -172,16 +172,28 @@ impl Exec for Live {
         listener: &mut dyn FnMut(Sign<'_>),
     ) -> Result<(Output, End), ExecError> {
         let fail = |source| failure(argv, source);
-        let (child, reader) = self.spawn(argv).map_err(fail)?;
+        let (mut child, reader) = self.spawn(argv).map_err(fail)?;
+        let process = match pidfd_open(Pid::from_child(&child), PidfdFlags::empty()) {
+            Ok(process) => process,
+            Err(e) => {
+                // Unwatched it must not run on. It has hardly begun.
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(fail(e.into()));
+            }
+        };
         let mut running = Running {
-            process: pidfd_open(Pid::from_child(&child), PidfdFlags::empty())
-                .map_err(|e| fail(e.into()))?,
+            process,
             child,
             reader: Some(File::from(OwnedFd::from(reader))),
             tail: Vec::new(),
             listener,
         };
-        let (status, end) = running.watch(watch).map_err(fail)?;
+        let (status, end) = running.watch(watch).map_err(|e| {
+            running.signal(Signal::KILL);
+            let _ = running.child.wait();
+            fail(e)
+        })?;
         let output = Output {
             status: status.code(),
             text: String::from_utf8_lossy(&running.tail).into_owned(),

@@ -424,6 +424,22 @@ fn boot_stacks_that_are_not_supported_are_refused_by_name() {
 }
 
 #[test]
+fn an_image_that_could_not_be_checked_is_not_made() {
+    let mut facts = debian();
+    let path = "/etc/initramfs-tools/initramfs.conf";
+    facts.files.insert(
+        path.into(),
+        text_file("MODULES=most\nCOMPRESS=lz4\n", 0o644),
+    );
+    assert_eq!(refusals(&facts, &gpu("01:00.0")), ["stack.compression"]);
+    facts.files.insert(
+        "/etc/initramfs-tools/conf.d/z".into(),
+        text_file("COMPRESS=zstd\n", 0o644),
+    );
+    assert_eq!(refusals(&facts, &gpu("01:00.0")), [""; 0]);
+}
+
+#[test]
 fn a_card_that_moved_is_not_mistaken_for_another() {
     let refused = plan(&debian(), &gpu("01:00.1=10de:1f08"));
     assert_eq!(refused.refusals[0].id, "card.moved");

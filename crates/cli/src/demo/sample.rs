@@ -14,6 +14,9 @@ const FILES: &str = include_str!("sample/files.txt");
 /// A file that only a sample host has; the stand-ins work nowhere else.
 const MARKER: &str = "etc/passthru-sample-host";
 
+const SECURE_BOOT: &str =
+    "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
+
 /// The release of the sample's one kernel.
 pub(crate) const RELEASE: &str = "6.12.48+deb13-amd64";
 
@@ -105,6 +108,8 @@ pub(crate) fn write(root: &Path) -> io::Result<()> {
         writer.function(&function)?;
     }
     writer.records()?;
+    // Attributes (4 bytes) and value: Secure Boot is off.
+    writer.file(SECURE_BOOT, "\u{6}\0\0\0\0", 0o644)?;
     writer.file("boot/grub/grubenv", &grubenv(), 0o644)?;
     let tools = super::tools::SampleTools::new(root);
     tools.update_initramfs(RELEASE)?;

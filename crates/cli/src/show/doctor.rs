@@ -104,9 +104,10 @@ pub(crate) fn verdict(out: &mut Out, findings: &[Finding]) -> io::Result<()> {
     out.line(&Line::new().put(style, word).plain(format!(": {rest}.")))
 }
 
-/// How many checks there were, and what is not so.
+/// What is not so and matters, and how many checks there were.
 pub(crate) fn summary(out: &mut Out, findings: &[Finding]) -> io::Result<()> {
-    for finding in findings.iter().filter(|f| f.status != Status::Yes) {
+    let matters = |f: &&Finding| f.status != Status::Yes && f.severity != Severity::Info;
+    for finding in findings.iter().filter(matters) {
         let (symbol, word, style) = answer(finding);
         let lead = Line::new()
             .plain("  ")

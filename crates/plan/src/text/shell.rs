@@ -35,10 +35,11 @@ impl Assignment {
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => value.push_str(text),
-                Piece::Variable(name) => match variables.get(name) {
-                    Some(known) => value.push_str(known.as_deref()?),
-                    None => {}
-                },
+                Piece::Variable(name) => {
+                    if let Some(known) = variables.get(name) {
+                        value.push_str(known.as_deref()?);
+                    }
+                }
                 Piece::Opaque => return None,
             }
         }

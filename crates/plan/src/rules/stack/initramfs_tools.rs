@@ -17,7 +17,7 @@ use crate::{
     facts::{Image, InstalledKernel, ModuleState},
     plan::BoundFunction,
     rules::Draft,
-    text::modprobe,
+    text::{modprobe, shell},
 };
 
 pub(crate) const MODPROBE: &str = "/etc/modprobe.d/passthru.conf";
@@ -117,11 +117,12 @@ exit 0
 ";
 
 pub(super) fn changes(
-    draft: &Draft<'_>,
+    draft: &mut Draft<'_>,
     bindings: &[BoundFunction],
     kernels: &[&InstalledKernel],
 ) -> Vec<Change> {
     let facts = draft.facts;
+    check_compression(draft);
     let rules = rules_text(draft, bindings);
     let mut changes = Vec::new();
     changes.extend(edit(
@@ -187,6 +188,27 @@ pub(super) fn changes(
         why: "makes the initramfs of every installed kernel anew, with these files in it".into(),
     });
     changes
+}
+
+/// An image that cannot be opened cannot be checked, and an unchecked image is not trusted.
+fn check_compression(draft: &mut Draft<'_>) {
+    let facts = draft.facts;
+    let drop_ins = facts
+        .files
+        .keys()
+        .filter(|path| path.starts_with("/etc/initramfs-tools/conf.d/"));
+    let paths =
+        core::iter::once("/etc/initramfs-tools/initramfs.conf").chain(drop_ins.map(String::as_str));
+    let mut values = shell::evaluate(paths.filter_map(|path| facts.text(path)));
+    // Unset means zstd, or gzip where that is not installed (mkinitramfs(8)).
+    let compress = values.remove("COMPRESS").flatten().unwrap_or_default();
+    if !matches!(compress.as_str(), "" | "zstd" | "gzip" | "pigz") {
+        draft.refuse(
+            "stack.compression",
+            format!("The initramfs is compressed with {compress}, which passthru cannot open to check it."),
+            "Set COMPRESS=zstd in /etc/initramfs-tools/initramfs.conf (and in conf.d there), then plan again.",
+        );
+    }
 }
 
 /// What an image that was opened lacks. One that was not opened cannot be judged here; verify says
