@@ -46,7 +46,7 @@ pub enum CaptureError {
 /// # Errors
 /// If the root cannot be opened again or `writer` fails.
 pub fn capture(root: &Root, writer: impl Write) -> Result<CaptureReport, CaptureError> {
-    let recorder = Root::open(root.path())?.recording();
+    let recorder = root.recorder()?;
     let facts = observe(&recorder, Wanted::all());
     let mut tree = Tree::of(root, &recorder.seen());
     let images: Vec<String> = facts
@@ -66,7 +66,7 @@ pub fn capture(root: &Root, writer: impl Write) -> Result<CaptureReport, Capture
     let denied = tree.denied.clone();
     tree.add(captured::DENIED, denied.join("\n"));
 
-    let mut masker = Masker::new(&tree);
+    let mut masker = Masker::new(root, &tree);
     let mut report = CaptureReport {
         denied,
         ..CaptureReport::default()

@@ -150,6 +150,20 @@ impl Root {
         self
     }
 
+    /// A second door to the same root, which records what is read through it.
+    ///
+    /// # Errors
+    /// If the directory cannot be opened again.
+    pub(crate) fn recorder(&self) -> Result<Self, PathError> {
+        let mut root = Self::open(&self.path)?.recording();
+        root.capture = self.capture.as_ref().map(|capture| Capture {
+            archive: capture.archive.clone(),
+            denied: capture.denied.clone(),
+            _unpacked: None,
+        });
+        Ok(root)
+    }
+
     /// The same root, recording what is read through it.
     #[must_use]
     pub fn recording(mut self) -> Self {
@@ -188,6 +202,7 @@ impl Root {
     fn open_readable(&self, path: &str, flags: OFlags) -> Result<OwnedFd, PathError> {
         let denied = |capture: &Capture| capture.denied.contains(path.trim_matches('/'));
         if self.capture.as_ref().is_some_and(denied) {
+            self.note(path, Seen::Denied);
             return Err(self.error(path, Errno::ACCESS));
         }
         self.open_at(path, OFlags::RDONLY | flags, Mode::empty())

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::tree::{Node, Tree};
+use crate::root::Root;
 
 /// Hides the identity of one host.
 #[derive(Debug, Default)]
@@ -15,12 +16,17 @@ pub(super) struct Masker {
     words: BTreeMap<String, &'static str>,
 }
 
-/// Never masked: tables that come from packages, and attribute files full of digits.
-fn is_public(path: &str) -> bool {
+/// Tables that come from packages: the same on every machine.
+fn is_package(path: &str) -> bool {
     path.starts_with("usr/lib/modules/")
         || path.starts_with("lib/modules/")
         || path.ends_with("/pci.ids")
         || path.ends_with("os-release")
+}
+
+/// Content that is never masked: those tables, and attribute files full of digits.
+fn is_public(path: &str) -> bool {
+    is_package(path)
         || path.starts_with("sys/bus/pci/devices/")
         || (path.starts_with("sys/devices/pci") && !path.ends_with("uevent"))
 }
@@ -33,18 +39,13 @@ const PUBLIC_GUIDS: [&str; 2] = [
 
 impl Masker {
     /// Learns the words that only their context tells apart: host names and short file system ids.
-    pub(super) fn new(tree: &Tree) -> Self {
+    pub(super) fn new(root: &Root, tree: &Tree) -> Self {
         let mut masker = Self::default();
-        let text = |path: &str| match tree.nodes.get(path) {
-            Some(Node::File { bytes, .. }) => String::from_utf8_lossy(bytes).into_owned(),
-            _ => String::new(),
-        };
-        let taken: BTreeSet<String> = words(&text("etc/os-release"))
-            .chain(words(&text("usr/lib/os-release")))
-            .map(str::to_lowercase)
-            .collect();
-        for path in ["etc/hostname", "proc/sys/kernel/hostname"] {
-            let name = text(path).trim().to_owned();
+        let text = |path| root.attribute(path).unwrap_or_default();
+        let release = text("/etc/os-release") + " " + &text("/usr/lib/os-release");
+        let taken: BTreeSet<String> = words(&release).map(str::to_lowercase).collect();
+        for path in ["/etc/hostname", "/proc/sys/kernel/hostname"] {
+            let name = text(path);
             let short = name.split('.').next().unwrap_or_default().to_owned();
             for name in [name, short] {
                 // A host called `debian` cannot be told from the distribution, and says nothing.
@@ -94,7 +95,7 @@ impl Masker {
 
     /// A path or a link's target.
     pub(super) fn name(&mut self, path: &str) -> String {
-        if is_public(path) || path.contains("firmware/efi/efivars") {
+        if is_package(path) || path.contains("firmware/efi/efivars") {
             return path.to_owned();
         }
         let path = after(path, "home/", |name| self.stand_in("user name", name));
@@ -111,14 +112,21 @@ impl Masker {
             return bytes.to_vec();
         };
         let routes = path.ends_with("net/route");
+        let routes_v6 = path.ends_with("net/ipv6_route");
         let mut out = String::with_capacity(text.len());
         for line in text.split_inclusive('\n') {
             let line = if routes {
                 self.route(line)
+            } else if routes_v6 {
+                self.route_v6(line)
             } else {
                 self.secrets(line)
             };
-            out.push_str(&self.words(&line));
+            if routes || routes_v6 {
+                out.push_str(&line);
+            } else {
+                out.push_str(&self.words(&line));
+            }
         }
         out.into_bytes()
     }
@@ -139,6 +147,8 @@ impl Masker {
             "UUID" if word.len() == 9 => format!("0000-{number:04X}"),
             "UUID" => format!("{number:0width$X}", width = word.len()),
             "machine id" => format!("{number:032x}"),
+            "MAC address" if word.starts_with("enx") => format!("enx02000000{number:04x}"),
+            "IP address" if word.len() == 32 => format!("20010db8{number:024x}"),
             "MAC address" => format!(
                 "02:00:00:00:{:02x}:{:02x}",
                 number >> 8 & 0xff,
@@ -169,6 +179,18 @@ impl Masker {
             }
         }
         fields.join("\t")
+    }
+
+    /// The addresses of /proc/net/ipv6_route: 32 digits each.
+    fn route_v6(&mut self, line: &str) -> String {
+        let fields: Vec<String> = line
+            .split(' ')
+            .map(|field| match shape(field) {
+                Some("machine id") => self.stand_in("IP address", field),
+                _ => field.to_owned(),
+            })
+            .collect();
+        fields.join(" ")
     }
 
     /// What a line gives away by its key.
@@ -307,6 +329,10 @@ fn shape(word: &str) -> Option<&'static str> {
     if bytes.len() == 17 && groups(&[2; 6], ':') {
         return (word != "00:00:00:00:00:00").then_some("MAC address");
     }
+    // systemd names interfaces without a stable place by their address.
+    if bytes.len() == 15 && word.strip_prefix("enx").is_some_and(hex) {
+        return Some("MAC address");
+    }
     // A number of 32 digits that is zero is an IPv6 address that says nothing.
     if bytes.len() == 32 && hex(word) {
         return word.bytes().any(|b| b != b'0').then_some("machine id");
@@ -414,6 +440,7 @@ mod tests {
                 "rd.luks.uuid=luks-00000000-0000-4000-8000-000000000001",
             ),
             ("UUID=12AB-34CD /boot/efi", "UUID=0000-0001 /boot/efi"),
+            ("net/enx525400123456/carrier", "net/enx020000000001/carrier"),
             ("BOOTIF=01-52:54:00:12:34:56", "BOOTIF=01-02:00:00:00:00:01"),
             ("ip=192.168.1.2:8080", "ip=192.0.2.1:8080"),
             ("/dev/mapper/tower--vg-root", "/dev/mapper/host1--vg-root"),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use passthru_plan::{
     Facts, Ids,
-    facts::Candidate,
+    facts::{Candidate, Function},
     text::modules::{self, Alias, PciId},
 };
 
@@ -58,7 +58,7 @@ impl Wanted {
 
 /// Fills `candidates` of every function.
 pub(super) fn fill(root: &Root, facts: &mut Facts) {
-    let id = |f: &passthru_plan::facts::Function| PciId {
+    let id = |f: &Function| PciId {
         ids: f.ids,
         subsystem: f.subsystem.unwrap_or(Ids::new(0, 0)),
         class: f.class,
@@ -76,6 +76,8 @@ pub(super) fn fill(root: &Root, facts: &mut Facts) {
             .map(|f| f.ids.vendor.into())
             .collect(),
     };
+    let bound: BTreeSet<String> = facts.functions.iter().filter_map(bound_module).collect();
+    let mut builtin: BTreeSet<String> = BTreeSet::new();
     for kernel in &facts.kernel.installed {
         let dir = format!("{}/{}", super::kernel::MODULES, kernel.release);
         if let Ok(index) = root.read(&format!("{dir}/modules.alias")) {
@@ -83,22 +85,49 @@ pub(super) fn fill(root: &Root, facts: &mut Facts) {
                 wanted.take(&alias, false);
             }
         }
-        // Built-in drivers have no line in modules.alias (depmod(8) knows files only).
+        // Built-in drivers have no line in modules.alias (depmod(8) knows files only). Kernels say
+        // since 6.18 which devices they take; of older ones only what is bound now is known.
         if let Ok(index) = root.read(&format!("{dir}/modules.builtin.modinfo")) {
             for alias in modules::builtin_aliases(&index) {
                 wanted.take(&alias, true);
             }
         }
-    }
-    for function in &mut facts.functions {
-        if let Some((_, found)) = wanted.devices.get(&id(function)) {
-            function.candidates = found
-                .iter()
-                .map(|(module, &builtin)| Candidate {
-                    module: module.clone(),
-                    builtin,
-                })
-                .collect();
+        if let Ok(index) = root.read(&format!("{dir}/modules.builtin")) {
+            let index = super::lossy(index);
+            builtin.extend(
+                bound
+                    .iter()
+                    .filter(|module| modules::lists(&index, module))
+                    .cloned(),
+            );
         }
     }
+    for function in &mut facts.functions {
+        let mut found = wanted
+            .devices
+            .get(&id(function))
+            .map(|(_, found)| found.clone())
+            .unwrap_or_default();
+        if let Some(module) = bound_module(function).filter(|module| builtin.contains(module)) {
+            found.insert(module, true);
+        }
+        function.candidates = found
+            .into_iter()
+            .map(|(module, builtin)| Candidate { module, builtin })
+            .collect();
+    }
+}
+
+/// The module of the bound driver, if that driver would come back by itself: vfio-pci and pci-stub
+/// take what they are told to, and a bridge's driver is nobody's rival.
+fn bound_module(function: &Function) -> Option<String> {
+    if function.class.is_pci_bridge() {
+        return None;
+    }
+    let module = function
+        .driver_module
+        .as_ref()
+        .or(function.driver.as_ref())?;
+    let module = modules::name(module);
+    (!matches!(module.as_str(), "vfio_pci" | "pci_stub")).then_some(module)
 }

@@ -64,7 +64,9 @@ fn function(
         .map_err(|error| format!("cannot be opened: {}", error.source))?;
     let identity = Identity::read(&dir)?;
     let class = identity.class;
-    let driver = dir.link_name("driver").or(identity.driver);
+    let driver = dir
+        .link_name("driver")
+        .or_else(|| field(&dir.attribute("uevent")?, "DRIVER").map(str::to_owned));
     let driver_module = driver.as_ref().and_then(|driver| {
         modules
             .entry(driver.clone())
@@ -131,7 +133,6 @@ struct Identity {
     class: Class,
     ids: Ids,
     subsystem: Ids,
-    driver: Option<String>,
 }
 
 impl Identity {
@@ -153,15 +154,10 @@ impl Identity {
                 class: Class(class),
                 ids: Ids::new(vendor, device),
                 subsystem: Ids::new(sv, sd),
-                driver: None,
             });
         }
         let uevent = dir.attribute("uevent").unwrap_or_default();
-        let field = |key: &str| {
-            uevent
-                .lines()
-                .find_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='))
-        };
+        let field = |key| field(&uevent, key);
         let alias = dir.attribute("modalias");
         let alias = alias
             .as_deref()
@@ -198,9 +194,15 @@ impl Identity {
                     .or(sub.map(|ids| ids.device))
                     .unwrap_or(none.device),
             ),
-            driver: field("DRIVER").map(str::to_owned),
         })
     }
+}
+
+/// The value of `key` in a uevent.
+fn field<'a>(uevent: &'a str, key: &str) -> Option<&'a str> {
+    uevent
+        .lines()
+        .find_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='))
 }
 
 /// A hexadecimal attribute, with or without `0x`.

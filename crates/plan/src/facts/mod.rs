@@ -73,7 +73,10 @@ impl Facts {
 
     /// The group with this number.
     pub fn group(&self, id: u32) -> Option<&Group> {
-        self.groups.iter().find(|group| group.id == id)
+        self.groups
+            .binary_search_by_key(&id, |group| group.id)
+            .ok()
+            .map(|i| &self.groups[i])
     }
 
     /// What the host uses behind the function at `address`.

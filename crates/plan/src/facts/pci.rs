@@ -14,7 +14,8 @@ pub struct Function {
     pub class: Class,
     /// Vendor and device id.
     pub ids: Ids,
-    /// Subsystem vendor and device; absent on bridges and where both are zero.
+    /// Subsystem vendor and device; absent where both are zero. A bridge has them only if it has the
+    /// capability that names them.
     pub subsystem: Option<Ids>,
     /// Revision, if the host shows it.
     pub revision: Option<u8>,
