@@ -187,7 +187,7 @@ fn files_with_their_modes() {
     // `..` stops at the top of the host.
     assert_eq!(facts.text("/etc/default/grub"), Some("GRUB_TIMEOUT=1\n"));
     assert_eq!(facts.boot.post_update_hooks, ["refind"]);
-    assert!(facts.boot.grub_dropins);
+    assert_eq!(facts.boot.grub_dropins, Measured::Value(true));
 }
 
 #[test]
