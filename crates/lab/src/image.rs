@@ -19,6 +19,10 @@ use crate::manifest::Manifest;
 use crate::report::Report;
 use crate::{command, debian, payload};
 
+/// A file that tells one build of a folder from another. A layer fits only the very disk that it was
+/// made on, so the identity below is part of the name of what lies above.
+const IDENTITY: &str = "identity";
+
 /// The disks of one host.
 pub struct HostImage {
     /// The disk that a scenario layers its own on.
@@ -35,25 +39,18 @@ pub struct Images<'a> {
     qemu: String,
     accelerator: String,
     report: &'a Report,
-    _lock: File,
 }
 
 impl<'a> Images<'a> {
-    /// Opens the cache and keeps others from building in it meanwhile.
+    /// Opens the cache.
     pub fn new(qemu: &str, accelerator: &str, report: &'a Report) -> Result<Self> {
         let folder = cache()?;
         fs::create_dir_all(&folder).context(|| format!("creating {}", folder.display()))?;
-        let lock = File::create(folder.join("lock"))?;
-        if lock.try_lock().is_err() {
-            report.say("   waiting for another lab that uses the same cache");
-            lock.lock()?;
-        }
         Ok(Self {
             folder,
             qemu: qemu.to_owned(),
             accelerator: accelerator.to_owned(),
             report,
-            _lock: lock,
         })
     }
 
@@ -64,18 +61,7 @@ impl<'a> Images<'a> {
 
     /// The disks of a host, built if they are not there.
     pub fn host(&self, host: &Host) -> Result<HostImage> {
-        let base = self.base()?;
-        if !host.words.is_empty() {
-            // Its disk is made on that one.
-            self.host(&host::HOSTS[0])?;
-        }
-        let definition = host.arguments(&self.accelerator).join(" ");
-        let key = key(&[&self.base_key(), &self.qemu, &definition, host.words]);
-        let name = format!("host-{}-{key}", host.name);
-        let folder = self.keep(&name, |room| {
-            self.report.begin(&format!("image {}", host.name));
-            self.build_host(host, &base, room)
-        })?;
+        let folder = self.host_folder(host)?;
         let state = Some(folder.join("state")).filter(|state| state.exists());
         let disk = if state.is_some() {
             "running.qcow2"
@@ -90,15 +76,27 @@ impl<'a> Images<'a> {
         })
     }
 
-    fn base_key(&self) -> String {
-        let recipe = debian::recipe();
-        key(&recipe.iter().map(String::as_str).collect::<Vec<_>>())
+    fn host_folder(&self, host: &Host) -> Result<PathBuf> {
+        // A host that needs its own command line is made on the first one, which writes it.
+        let below = if host.words.is_empty() {
+            self.base()?
+        } else {
+            self.host_folder(&host::HOSTS[0])?
+        };
+        let identity = fs::read_to_string(below.join(IDENTITY))?;
+        let definition = host.arguments(&self.accelerator).join(" ");
+        let key = key(&[&identity, &self.qemu, &definition, host.words]);
+        self.keep(&format!("host-{}-{key}", host.name), |room| {
+            self.report.begin(&format!("image {}", host.name));
+            self.build_host(host, &below, room)
+        })
     }
 
-    /// A disk with Debian that has been booted once and is off.
+    /// The folder of a disk with Debian that has been booted once and is off.
     fn base(&self) -> Result<PathBuf> {
-        let name = format!("base-{}", self.base_key());
-        let folder = self.keep(&name, |room| {
+        let recipe = debian::recipe();
+        let key = key(&recipe.iter().map(String::as_str).collect::<Vec<_>>());
+        self.keep(&format!("base-{key}"), |room| {
             self.report.begin("image base");
             let root = room.join("root");
             self.report
@@ -122,14 +120,13 @@ impl<'a> Images<'a> {
                     .succeed(debian::FIRST_BOOT, Duration::from_secs(900))
             })?;
             self.report.phase("power off", || machine.power_off())
-        })?;
-        Ok(folder.join("disk.qcow2"))
+        })
     }
 
-    fn build_host(&self, host: &Host, base: &Path, room: &Path) -> Result<()> {
+    fn build_host(&self, host: &Host, below: &Path, room: &Path) -> Result<()> {
         let disk = room.join("disk.qcow2");
         if host.words.is_empty() {
-            layer(base, &disk)?;
+            layer(&below.join("disk.qcow2"), &disk)?;
         } else {
             // The host itself may not boot well without these words, so the first one writes them.
             let other = &host::HOSTS[0];
@@ -203,6 +200,16 @@ impl<'a> Images<'a> {
         if folder.is_dir() {
             return Ok(folder);
         }
+        // One at a time builds; whoever waited may find it built.
+        let lock = File::create(self.folder.join("lock"))?;
+        if lock.try_lock().is_err() {
+            self.report
+                .say("   waiting for another lab that builds disks");
+            lock.lock()?;
+            if folder.is_dir() {
+                return Ok(folder);
+            }
+        }
         let room = self.folder.join("new");
         if room.exists() {
             fs::remove_dir_all(&room)?;
@@ -216,6 +223,8 @@ impl<'a> Images<'a> {
         });
         self.report.watch(None);
         made?;
+        let identity = fs::read_to_string("/proc/sys/kernel/random/uuid")?;
+        fs::write(room.join(IDENTITY), identity)?;
         fs::rename(&room, &folder)?;
         Ok(folder)
     }
