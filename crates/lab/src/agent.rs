@@ -42,6 +42,16 @@ enum Event {
     Done(u32, Output),
 }
 
+/// What waiting for a line came to.
+enum Heard {
+    /// The line, trimmed.
+    Line(String),
+    /// The machine is gone.
+    End,
+    /// Nothing in time.
+    Nothing,
+}
+
 /// Puts lines together to events; whatever is not the agent's (firmware, a boot loader) is skipped.
 #[derive(Default)]
 struct Framing {
@@ -109,17 +119,19 @@ impl Agent {
         })
     }
 
-    /// Waits for the agent of another boot than the one known.
-    pub fn wait_for_boot(&mut self, limit: Duration) -> Result<()> {
+    /// Waits for the agent of another boot than the one known; false if it does not come in time.
+    pub fn sees_boot(&mut self, limit: Duration) -> Result<bool> {
         let until = Instant::now() + limit;
-        loop {
-            if let Event::Hello(boot) = self.event(until).context(|| "no new boot".to_owned())?
-                && boot != self.boot
-            {
-                self.boot = boot;
-                return Ok(());
+        while let Some(event) = self.event(until)? {
+            match event {
+                Event::Hello(boot) if boot != self.boot => {
+                    self.boot = boot;
+                    return Ok(true);
+                }
+                _ => {}
             }
         }
+        Ok(false)
     }
 
     /// Asks the agent of a resumed machine who it is.
@@ -127,7 +139,8 @@ impl Agent {
         self.stream
             .write_all(b"@ping\n")
             .context(|| "cannot reach the host".to_owned())?;
-        self.wait_for_boot(limit)
+        ensure!(self.sees_boot(limit)?, "the resumed host does not answer");
+        Ok(())
     }
 
     /// Runs a script to its end, whatever its exit status is.
@@ -144,10 +157,11 @@ impl Agent {
                 .event(until)
                 .context(|| format!("in the host, running {script:?}"))?
             {
-                Event::Done(ended, output) if ended == number => return Ok(output),
-                Event::Done(..) => {}
-                Event::Hello(boot) if boot == self.boot => {}
-                Event::Hello(_) => bail!("the host restarted while it ran {script:?}"),
+                Some(Event::Done(ended, output)) if ended == number => return Ok(output),
+                Some(Event::Done(..)) => {}
+                Some(Event::Hello(boot)) if boot == self.boot => {}
+                Some(Event::Hello(_)) => bail!("the host restarted while it ran {script:?}"),
+                None => bail!("in the host, {script:?} takes more than {limit:?}"),
             }
         }
     }
@@ -168,27 +182,30 @@ impl Agent {
     pub fn wait_for_end(&mut self, limit: Duration) -> Result<()> {
         let until = Instant::now() + limit;
         loop {
-            match self.line(until) {
-                Ok(Some(_)) => {}
-                Ok(None) => return Ok(()),
-                Err(error) => return Err(error).context(|| "waiting for power off".to_owned()),
+            match self.line(until)? {
+                Heard::Line(_) => {}
+                Heard::End => return Ok(()),
+                Heard::Nothing => bail!("the host does not power off"),
             }
         }
     }
 
-    fn event(&mut self, until: Instant) -> Result<Event> {
+    /// The next event, if one comes in time.
+    fn event(&mut self, until: Instant) -> Result<Option<Event>> {
         loop {
-            let Some(line) = self.line(until)? else {
-                bail!("the machine ended");
-            };
-            if let Some(event) = self.framing.line(&line)? {
-                return Ok(event);
+            match self.line(until)? {
+                Heard::Line(line) => {
+                    if let Some(event) = self.framing.line(&line)? {
+                        return Ok(Some(event));
+                    }
+                }
+                Heard::End => bail!("the machine ended"),
+                Heard::Nothing => return Ok(None),
             }
         }
     }
 
-    /// The next line; nothing once the machine is gone.
-    fn line(&mut self, until: Instant) -> Result<Option<String>> {
+    fn line(&mut self, until: Instant) -> Result<Heard> {
         let mut buffer = [0; 65536];
         let mut searched = 0;
         loop {
@@ -198,15 +215,19 @@ impl Agent {
             {
                 let rest = self.pending.split_off(searched + at + 1);
                 let line = std::mem::replace(&mut self.pending, rest);
-                return Ok(Some(String::from_utf8_lossy(&line).trim().to_owned()));
+                return Ok(Heard::Line(
+                    String::from_utf8_lossy(&line).trim().to_owned(),
+                ));
             }
             searched = self.pending.len();
             ensure!(!interrupt::requested(), "interrupted");
-            ensure!(Instant::now() < until, "no answer in time");
+            if Instant::now() >= until {
+                return Ok(Heard::Nothing);
+            }
             match self.stream.read(&mut buffer) {
-                Ok(0) => return Ok(None),
+                Ok(0) => return Ok(Heard::End),
                 Ok(count) => self.pending.extend_from_slice(&buffer[..count]),
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(None),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(Heard::End),
                 Err(error)
                     if matches!(
                         error.kind(),
@@ -275,7 +296,7 @@ mod tests {
         theirs
             .write_all(b"SeaBIOS\r\n@hello one\n@reply 1 0\n@out b2s=\n@err \n@end 1\n")
             .unwrap();
-        agent.wait_for_boot(Duration::from_secs(5)).unwrap();
+        assert!(agent.sees_boot(Duration::from_secs(5)).unwrap());
         assert_eq!(agent.boot, "one");
         assert_eq!(
             agent.succeed("echo ok", Duration::from_secs(5)).unwrap(),

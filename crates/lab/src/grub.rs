@@ -54,11 +54,17 @@ pub fn menu(agent: &mut Agent) -> Result<Vec<String>> {
     Ok(entries(&agent.succeed(&format!("cat {MENU}"), LIMIT)?))
 }
 
+/// What GRUB remembers now.
+pub fn environment(agent: &mut Agent) -> Result<Environment> {
+    Ok(Environment(
+        agent.run(&format!("cat {ENVIRONMENT}"), LIMIT)?.out,
+    ))
+}
+
 /// Chooses an entry for the next boot only.
-pub fn boot_once(agent: &mut Agent, entry: &str) -> Result<Environment> {
-    let before = agent.run(&format!("cat {ENVIRONMENT}"), LIMIT)?.out;
+pub fn boot_once(agent: &mut Agent, entry: &str) -> Result<()> {
     agent.succeed(&format!("grub-reboot {} && sync", quote(entry)), LIMIT)?;
-    Ok(Environment(before))
+    Ok(())
 }
 
 impl Environment {

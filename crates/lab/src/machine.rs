@@ -1,7 +1,7 @@
 //! A running QEMU: a host that boots from its disk, or goes on from a saved state.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,13 @@ const BOOT: Duration = Duration::from_secs(400);
 const SETTLE: Duration = Duration::from_secs(300);
 /// Longest wait for an answer of QEMU itself.
 const ANSWER: Duration = Duration::from_secs(60);
+
+/// How long to wait for a boot before looking whether the host hangs.
+const LOOK: Duration = Duration::from_secs(5);
+/// What the kernel says when a processor's timer is lost.
+const STALL: &[u8] = b"detected stalls on CPUs/tasks";
+/// How often a hanging host is reset.
+const RESETS: u32 = 3;
 
 /// Emulation in software: works everywhere, also inside virtual machines.
 pub const SOFTWARE: &str = "tcg,thread=multi";
@@ -69,6 +76,8 @@ pub struct Machine {
     control: BufReader<UnixStream>,
     /// What QEMU itself has to say.
     messages: PathBuf,
+    console: PathBuf,
+    resets: u32,
 }
 
 impl Machine {
@@ -123,6 +132,8 @@ impl Machine {
             agent,
             control: BufReader::new(control),
             messages,
+            console: log,
+            resets: 0,
         };
         machine.read_control()?;
         machine.control("qmp_capabilities", &json!({}))?;
@@ -138,14 +149,52 @@ impl Machine {
     }
 
     /// Waits for another boot to come to rest.
+    ///
+    /// On a busy machine emulation sometimes loses a processor's timer, and the kernel of the host
+    /// says so and hangs. That is no host's fault: it gets a push of the reset button.
     pub fn wait_for_boot(&mut self) -> Result<()> {
-        self.agent
-            .wait_for_boot(BOOT)
-            .context(|| "the host does not boot".to_owned())?;
-        self.agent
-            .succeed(AT_REST, SETTLE)
-            .context(|| "the host does not come to rest".to_owned())?;
-        Ok(())
+        let mut seen = fs::metadata(&self.console).map_or(0, |console| console.len());
+        for _ in 0..RESETS {
+            let until = Instant::now() + BOOT;
+            let booted = loop {
+                if self.agent.sees_boot(LOOK)? {
+                    break true;
+                }
+                if self.stalled(seen) {
+                    break false;
+                }
+                ensure!(Instant::now() < until, "the host does not boot");
+            };
+            if booted {
+                match self.agent.succeed(AT_REST, SETTLE) {
+                    Err(error) if !self.stalled(seen) => {
+                        bail!("the host does not come to rest: {error}")
+                    }
+                    Err(_) => {}
+                    Ok(_) => return Ok(()),
+                }
+            }
+            println!("        the emulated processor lost its timer: reset");
+            seen = fs::metadata(&self.console)?.len();
+            self.resets += 1;
+            self.control("system_reset", &json!({}))?;
+        }
+        bail!("the host stalls at every boot")
+    }
+
+    /// How often the reset button was pushed.
+    pub fn resets(&self) -> u32 {
+        self.resets
+    }
+
+    /// Whether the kernel complained of a stall since that byte of the console.
+    fn stalled(&self, since: u64) -> bool {
+        let mut text = Vec::new();
+        let read = File::open(&self.console).and_then(|mut console| {
+            console.seek(SeekFrom::Start(since))?;
+            console.read_to_end(&mut text)
+        });
+        read.is_ok() && text.windows(STALL.len()).any(|window| window == STALL)
     }
 
     /// Reboots through firmware and boot loader.

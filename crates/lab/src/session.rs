@@ -197,12 +197,18 @@ impl<'a> Session<'a> {
 
     /// Boots another entry of the menu once, and leaves GRUB's environment as it was.
     pub fn reboot_into(&mut self, entry: &str) -> Result<()> {
-        let environment = grub::boot_once(self.agent()?, entry)?;
-        let machine = self.machine.as_mut().ok_or("the host is off")?;
-        self.lab
-            .report
-            .phase(&format!("reboot into {entry:?}"), || machine.reboot())?;
-        environment.restore(self.agent()?)
+        let environment = grub::environment(self.agent()?)?;
+        let what = format!("reboot into {entry:?}");
+        loop {
+            grub::boot_once(self.agent()?, entry)?;
+            let machine = self.machine.as_mut().ok_or("the host is off")?;
+            let resets = machine.resets();
+            self.lab.report.phase(&what, || machine.reboot())?;
+            // A reset forgets the choice.
+            if machine.resets() == resets {
+                return environment.restore(self.agent()?);
+            }
+        }
     }
 
     /// Takes the power away and boots again from what is on the disk.
