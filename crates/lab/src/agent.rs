@@ -143,14 +143,24 @@ impl Agent {
         Ok(())
     }
 
-    /// Runs a script to its end, whatever its exit status is.
-    pub fn run(&mut self, script: &str, limit: Duration) -> Result<Output> {
+    /// Starts a script whose end nobody waits for, because it ends the host.
+    pub fn order(&mut self, script: &str) -> Result<()> {
+        self.send(script).map(|_| ())
+    }
+
+    fn send(&mut self, script: &str) -> Result<u32> {
         self.scripts += 1;
         let number = self.scripts;
         let order = format!("@run {number} {}\n", base64::encode(script.as_bytes()));
         self.stream
             .write_all(order.as_bytes())
             .context(|| "cannot reach the host".to_owned())?;
+        Ok(number)
+    }
+
+    /// Runs a script to its end, whatever its exit status is.
+    pub fn run(&mut self, script: &str, limit: Duration) -> Result<Output> {
+        let number = self.send(script)?;
         let until = Instant::now() + limit;
         loop {
             match self

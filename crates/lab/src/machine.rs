@@ -199,14 +199,14 @@ impl Machine {
 
     /// Reboots through firmware and boot loader.
     pub fn reboot(&mut self) -> Result<()> {
-        self.agent.succeed("systemctl --no-block reboot", ANSWER)?;
+        // In rescue mode the agent is stopped before it can answer.
+        self.agent.order("systemctl --no-block reboot")?;
         self.wait_for_boot()
     }
 
     /// Shuts the host down in order.
     pub fn power_off(mut self) -> Result<()> {
-        self.agent
-            .succeed("systemctl --no-block poweroff", ANSWER)?;
+        self.agent.order("systemctl --no-block poweroff")?;
         self.agent.wait_for_end(SETTLE)?;
         self.child.wait()?;
         Ok(())
