@@ -34,7 +34,7 @@ fn a_file_that_was_taken_away_is_drift() {
     sample.act(&["apply", "--gpu", "01:00.0"]).exits(3);
     sample.reboot();
     sample.remove("etc/modprobe.d/passthru.conf");
-    insta::assert_snapshot!(sample.run(&["verify"]).exits(0));
+    insta::assert_snapshot!(sample.run(&["verify"]).exits(1));
     let value = sample.run(&["verify", "--json"]).json(1);
     assert_eq!(value["state"], "drifted");
 }
