@@ -76,6 +76,18 @@ impl Sample {
         self.write("etc/passthru-sample-host", &format!("{marker}{directive}"));
     }
 
+    /// Takes the IOMMU's groups away, as on a kernel that does not use it.
+    pub(crate) fn without_groups(&self) {
+        std::fs::remove_dir_all(self.root().join("sys/kernel/iommu_groups")).unwrap();
+        for device in std::fs::read_dir(self.root().join("sys/bus/pci/devices")).unwrap() {
+            let group = device.unwrap().path().join("iommu_group");
+            if group.is_symlink() {
+                std::fs::remove_file(group).unwrap();
+            }
+        }
+        self.remove("sys/class/iommu/ivhd0");
+    }
+
     /// Paths, modes, links and bytes of the host, without passthru's own state.
     pub(crate) fn print(&self) -> Vec<(PathBuf, u32, Vec<u8>)> {
         use std::os::unix::{ffi::OsStringExt, fs::MetadataExt};
