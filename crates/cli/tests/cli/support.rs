@@ -150,9 +150,12 @@ impl Sample {
     /// The same, without root's rights.
     pub(crate) fn unprivileged(&self, arguments: &[&str]) -> Ran {
         use std::os::unix::fs::PermissionsExt;
-        // The build directory may be closed to others.
+        // The build directory may be closed to others. cp(1) makes the copy, not this process: a
+        // descriptor open for writing here would be inherited by whatever another test starts just
+        // then, and until that one has called execve(2) the copy cannot be run (ETXTBSY).
         let binary = self.dir().join("passthru");
-        std::fs::copy(PASSTHRU, &binary).unwrap();
+        let copied = Command::new("cp").arg(PASSTHRU).arg(&binary).status();
+        assert!(copied.unwrap().success());
         let open = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(self.dir(), open).unwrap();
         let mut command = Command::new(binary);
