@@ -88,6 +88,11 @@ impl Error {
         &self.message
     }
 
+    /// Root could do it.
+    pub(crate) fn needs_root(&self) -> bool {
+        self.kind == Kind::NeedsRoot
+    }
+
     /// The same error with a way out.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl fmt::Display) -> Self {

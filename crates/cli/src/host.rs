@@ -120,7 +120,7 @@ impl Host {
         if global.sample_tools {
             Box::new(SampleTools::new(self.root.path()))
         } else {
-            Box::new(Live::new(self.root.path()))
+            Box::new(Live::new(&self.root))
         }
     }
 

@@ -11,11 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use passthru_plan::text::shell;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open},
 };
 use thiserror::Error;
+
+use crate::root::Root;
 
 /// What a command left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,13 +107,15 @@ pub trait Exec {
 #[derive(Debug, Clone)]
 pub struct Live {
     chroot: Option<PathBuf>,
+    locale: Vec<(&'static str, String)>,
 }
 
 impl Live {
-    /// For a host whose root is `root`.
-    pub fn new(root: &Path) -> Self {
+    /// For the host whose files `root` opens.
+    pub fn new(root: &Root) -> Self {
         Self {
-            chroot: (root != Path::new("/")).then(|| root.to_owned()),
+            chroot: (!root.is_live()).then(|| root.path().to_owned()),
+            locale: locale(root, |name| std::env::var(name).ok()),
         }
     }
 
@@ -128,14 +133,14 @@ impl Live {
             None => Command::new(find(program).ok_or(io::ErrorKind::NotFound)?),
         };
         let (reader, writer) = io::pipe()?;
-        // A fixed environment: nothing of the caller's reaches a tool that runs as root, and
-        // messages that are parsed come in one language. A group of its own: Ctrl-C in the
-        // terminal reaches passthru, which decides what becomes of the tool.
+        // Nothing of the caller's environment reaches a tool that runs as root, except its
+        // language. A group of its own: Ctrl-C in the terminal reaches passthru, which decides
+        // what becomes of the tool.
         command
             .args(arguments)
             .env_clear()
             .env("PATH", PATH)
-            .env("LC_ALL", "C.UTF-8")
+            .envs(self.locale.iter().map(|(name, value)| (name, value)))
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(writer.try_clone()?)
@@ -148,6 +153,44 @@ impl Live {
 
 /// Programs are found in these directories only, whatever the caller's PATH says.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The language of the host's tools: the caller's, else the host's own. It is part of what they
+/// write: grub-mkconfig translates the titles of menu entries, and GRUB_DEFAULT may name one. No
+/// message of a tool is parsed.
+fn locale(root: &Root, caller: impl Fn(&str) -> Option<String>) -> Vec<(&'static str, String)> {
+    let given = pick(["LANG", "LC_MESSAGES", "LC_ALL", "LANGUAGE"], caller);
+    if !given.is_empty() {
+        return given;
+    }
+    for path in ["/etc/default/locale", "/etc/locale.conf"] {
+        let text = root.text(path).unwrap_or_default();
+        let mut variables = shell::evaluate([text.as_str()]);
+        let given = pick(["LANG", "LANGUAGE"], |name| variables.remove(name)?);
+        if !given.is_empty() {
+            return given;
+        }
+    }
+    vec![("LC_ALL", "C.UTF-8".to_owned())]
+}
+
+/// The variables of `names` that are set to the name of a locale. LANGUAGE is a preference within
+/// another locale than C (gettext, "Specifying a Priority List of Languages") and alone says
+/// nothing.
+fn pick<const N: usize>(
+    names: [&'static str; N],
+    mut value: impl FnMut(&str) -> Option<String>,
+) -> Vec<(&'static str, String)> {
+    let is_name = |text: &String| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.@:-".contains(&b);
+        (1..=64).contains(&text.len()) && text.bytes().all(plain)
+    };
+    let given: Vec<_> = names
+        .into_iter()
+        .filter_map(|name| Some((name, value(name).filter(is_name)?)))
+        .collect();
+    let decides = given.iter().any(|(name, _)| *name != "LANGUAGE");
+    if decides { given } else { Vec::new() }
+}
 
 /// What is kept of a watched command's output.
 const TAIL: usize = 64 << 10;
@@ -356,15 +399,17 @@ fn find(program: &str) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
+    fn live() -> Live {
+        Live::new(&Root::open(Path::new("/")).unwrap())
+    }
+
     fn watch(argv: &[&str], deadline: Duration, cancel: Option<&AtomicBool>) -> (Output, End) {
         let watch = Watch {
             deadline,
             grace: Duration::from_millis(200),
             cancel,
         };
-        Live::new(Path::new("/"))
-            .watch(argv, &watch, &mut |_| {})
-            .unwrap()
+        live().watch(argv, &watch, &mut |_| {}).unwrap()
     }
 
     #[test]
@@ -396,7 +441,7 @@ mod tests {
         };
         let mut grandchild = String::new();
         let argv = ["sh", "-c", "sleep 600 & echo $!; wait"];
-        let (_, end) = Live::new(Path::new("/"))
+        let (_, end) = live()
             .watch(&argv, &watch, &mut |sign| {
                 if let Sign::Said(text) = sign {
                     grandchild.push_str(text.trim());
@@ -429,9 +474,56 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_an_error_that_names_it() {
-        let live = Live::new(Path::new("/"));
+        let live = live();
         let error = live.run(&["passthru-no-such-program"]).unwrap_err();
         assert!(error.to_string().contains("passthru-no-such-program"));
         assert!(live.run(&[]).is_err());
+    }
+
+    #[test]
+    fn tools_speak_the_callers_language_or_the_hosts() {
+        let host = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(host.path().join("etc/default")).unwrap();
+        let root = Root::open(host.path()).unwrap();
+        let told = |caller: &[(&str, &str)]| {
+            let find = |name: &str| {
+                let found = caller.iter().find(|(n, _)| *n == name);
+                found.map(|(_, value)| (*value).to_owned())
+            };
+            let told = locale(&root, find).into_iter();
+            told.map(|(name, value)| format!("{name}={value}"))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let german = [("LANG", "de_DE.UTF-8"), ("LANGUAGE", "de_DE:de")];
+        assert_eq!(told(&german), "LANG=de_DE.UTF-8 LANGUAGE=de_DE:de");
+        assert_eq!(
+            told(&[("LC_ALL", "ca_ES@valencia")]),
+            "LC_ALL=ca_ES@valencia"
+        );
+        let long = "x".repeat(65);
+        for unfit in ["", "../../tmp/x", "a b", "$(x)", &long] {
+            assert_eq!(told(&[("LANG", unfit)]), "LC_ALL=C.UTF-8");
+        }
+        assert_eq!(told(&[("LANGUAGE", "de")]), "LC_ALL=C.UTF-8");
+        std::fs::write(host.path().join("etc/locale.conf"), "LANG=fr_FR.UTF-8\n").unwrap();
+        assert_eq!(told(&[]), "LANG=fr_FR.UTF-8");
+        let debian = "# update-locale\nLANG=\"de_DE.UTF-8\"\nLANGUAGE=de:en\nLC_TIME=C\n";
+        std::fs::write(host.path().join("etc/default/locale"), debian).unwrap();
+        assert_eq!(told(&[]), "LANG=de_DE.UTF-8 LANGUAGE=de:en");
+        assert_eq!(told(&[("LANG", "C")]), "LANG=C");
+    }
+
+    #[test]
+    fn nothing_else_of_the_environment_reaches_a_tool() {
+        let (output, _) = watch(&["env"], Duration::from_secs(60), None);
+        let names = output
+            .text
+            .lines()
+            .filter_map(|line| line.split('=').next());
+        let known = ["PATH", "LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES"];
+        for name in names {
+            assert!(known.contains(&name), "{name}");
+        }
     }
 }

@@ -191,6 +191,55 @@ fn files_with_their_modes() {
 }
 
 #[test]
+fn hooks_of_the_layout_that_guides_use() {
+    let host = Host::new();
+    const HOOKS: &str = "/etc/libvirt/hooks";
+    host.file(&format!("{HOOKS}/kvm.conf"), "VIRSH_GPU_VIDEO=x\n");
+    let start = format!("{HOOKS}/qemu.d/win10/prepare/begin/start.sh");
+    host.executable(&start, "#!/bin/sh\n");
+    host.executable(&format!("{HOOKS}/qemu.d/plain"), "#!/bin/sh\n");
+    host.file(&format!("{HOOKS}/qemu.d/a/b/c/d/too-deep"), "x");
+    host.file(
+        &format!("{HOOKS}/qemu.d/win10/program"),
+        vec![b'x'; 300 << 10],
+    );
+    // Links to directories may lead anywhere, also in a circle.
+    host.link(&format!("{HOOKS}/qemu.d/win11"), "win10");
+    host.link(&format!("{HOOKS}/qemu.d/win10/circle"), "..");
+    let facts = host.facts();
+    let below: Vec<&str> = facts
+        .files
+        .keys()
+        .filter_map(|path| path.strip_prefix(HOOKS))
+        .collect();
+    assert_eq!(
+        below,
+        [
+            "/kvm.conf",
+            "/qemu.d/plain",
+            "/qemu.d/win10/prepare/begin/start.sh",
+            "/qemu.d/win10/program"
+        ]
+    );
+    assert_eq!(facts.files[&start].mode, 0o755);
+    let program = &facts.files[&format!("{HOOKS}/qemu.d/win10/program")];
+    assert!(
+        program
+            .text
+            .why_not()
+            .unwrap()
+            .contains("larger than 256 KiB")
+    );
+    for i in 0..300 {
+        host.file(&format!("{HOOKS}/qemu.d/many/{i}"), "x");
+    }
+    let facts = host.facts();
+    let rest = &facts.files[&format!("{HOOKS}/qemu.d")];
+    assert!(rest.text.why_not().unwrap().contains("more than 256"));
+    assert!(facts.files.len() < 300 && facts.unreadable.is_empty());
+}
+
+#[test]
 fn log_lines_that_name_a_trouble() {
     let host = Host::new();
     host.file(
@@ -211,6 +260,14 @@ fn log_lines_that_name_a_trouble() {
             "win.log: qemu: vfio: group 1 is not viable",
         ]
     );
+    let lines = [
+        "vfio-pci 0000:01:00.0: BAR 1: cannot reserve [mem 0xc0000000-0xcfffffff]",
+        "vfio-pci 0000:01:00.0: Invalid PCI ROM data signature: expecting 0x52494350",
+        "vfio_iommu_type1_attach_group: No interrupt remapping for device",
+        "Timed out during operation: cannot acquire state change lock",
+    ];
+    host.file("var/log/kern.log", lines.join("\n"));
+    assert_eq!(host.facts().log.value().unwrap()[..4], lines);
     let many: String = (0..200)
         .map(|n| format!("DMAR: [DMA Read] fault {n}\n"))
         .collect();

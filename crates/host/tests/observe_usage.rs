@@ -217,12 +217,19 @@ fn btrfs_and_zfs_of_several_disks() {
             "0000:02:00.0 Mount /tank on nvme1n1",
         ]
     );
-    // Without udev's database nobody knows which disks the pool has: every controller may hold it.
+    // Without a member in udev's database nobody knows which disks the pool has: every controller
+    // may hold it.
+    let may_hold_it = || {
+        let uses = uses(&host).into_iter();
+        uses.filter(|(_, _, detail)| detail.contains("may")).count()
+    };
+    host.file(
+        "run/udev/data/b259:5",
+        "E:ID_FS_TYPE=zfs_member\nE:ID_FS_LABEL=other\n",
+    );
+    assert_eq!(may_hold_it(), 3);
     std::fs::remove_dir_all(host.path().join("run")).unwrap();
-    let tank = uses(&host)
-        .into_iter()
-        .filter(|(_, _, detail)| detail.contains("may"));
-    assert_eq!(tank.count(), 3);
+    assert_eq!(may_hold_it(), 3);
 }
 
 #[test]

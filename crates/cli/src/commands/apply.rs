@@ -1,6 +1,6 @@
 //! `passthru apply`: a plan, carried out as one transaction.
 
-use passthru_plan::{Facts, Plan, Refusal, verify::State};
+use passthru_plan::{Change, Facts, Plan, Refusal, verify::State};
 use serde::Serialize;
 
 use super::plan;
@@ -55,34 +55,34 @@ pub(super) fn run(args: &args::Apply, global: &Global, out: &mut Out) -> Result<
         document.transaction = Some(applied.number);
         document.reboot = applied.reboot;
         if !out.is_json() {
-            what_now(&host, &applied, out)?;
+            what_now(&host, &facts, &plan, &applied, out)?;
         }
         transaction::outcome(applied.reboot)
     };
     if out.is_json() {
         out.json(&document)?;
     } else if document.transaction.is_none() {
-        nothing(&document, out)?;
+        match document.state {
+            "refused" => out.text("Nothing was changed.")?,
+            _ => nothing_to_do(&host, document.reboot, out)?,
+        }
     }
     Ok(outcome)
 }
 
-fn nothing(document: &Document<'_>, out: &mut Out) -> Result<()> {
-    if document.state == "refused" {
-        out.text("Nothing was changed.")?;
-        return Ok(());
-    }
+/// The plan has no changes; `reboot`: those of an earlier one wait for the next boot.
+pub(super) fn nothing_to_do(host: &Host, reboot: bool, out: &mut Out) -> Result<()> {
     out.blank()?;
     out.text("Nothing to do: this host is set up that way.")?;
-    if document.reboot {
+    if reboot {
         out.text("It takes effect at the next boot. Reboot, then:")?;
-        out.command("passthru verify")?;
+        out.command(&host.verb("verify"))?;
     }
     Ok(())
 }
 
 /// Everything is configured, and the running system was booted without it.
-fn waits_for_reboot(facts: &Facts, plan: &Plan) -> bool {
+pub(super) fn waits_for_reboot(facts: &Facts, plan: &Plan) -> bool {
     passthru_plan::verify(facts, &plan.intent).state == State::RebootNeeded
 }
 
@@ -101,7 +101,13 @@ pub(super) fn carry_out(
 }
 
 /// What to do after it, and how to get back.
-pub(super) fn what_now(host: &Host, applied: &transaction::Applied, out: &mut Out) -> Result<()> {
+pub(super) fn what_now(
+    host: &Host,
+    facts: &Facts,
+    plan: &Plan,
+    applied: &transaction::Applied,
+    out: &mut Out,
+) -> Result<()> {
     out.blank()?;
     let number = applied.number;
     let done = Line::new()
@@ -114,9 +120,57 @@ pub(super) fn what_now(host: &Host, applied: &transaction::Applied, out: &mut Ou
     }
     out.heading("The way back, whenever you want it")?;
     out.command(&host.verb("undo"))?;
-    out.paragraph(
-        2,
-        "or, in the boot menu, the entry whose title contains \"without passthru\"",
-    )?;
+    if has_entry_without(facts, plan) {
+        out.paragraph(
+            2,
+            "or, in the boot menu, the entry whose title contains \"without passthru\"",
+        )?;
+    }
     Ok(())
+}
+
+/// Adds the boot entries "… without passthru".
+const ENTRIES: &str = "/etc/grub.d/42_passthru";
+
+/// After `plan` the boot menu has entries "… without passthru".
+fn has_entry_without(facts: &Facts, plan: &Plan) -> bool {
+    let changed = plan.changes.iter().find_map(|change| match change {
+        Change::Edit { path, after, .. } if path == ENTRIES => Some(after.is_some()),
+        _ => None,
+    });
+    changed.unwrap_or_else(|| facts.files.contains_key(ENTRIES))
+}
+
+#[cfg(test)]
+mod tests {
+    use passthru_plan::{Intent, Measured, facts::ConfigFile};
+
+    use super::*;
+
+    #[test]
+    fn the_entry_without_passthru_is_named_where_there_will_be_one() {
+        let mut facts = Facts::default();
+        let mut plan = passthru_plan::plan(&facts, &Intent::default());
+        plan.changes.clear();
+        assert!(!has_entry_without(&facts, &plan));
+        facts.files.insert(
+            ENTRIES.into(),
+            ConfigFile {
+                text: Measured::Value(String::new()),
+                mode: 0o755,
+            },
+        );
+        assert!(has_entry_without(&facts, &plan));
+        let edit = |after: Option<&str>| Change::Edit {
+            path: ENTRIES.into(),
+            before: None,
+            after: after.map(Into::into),
+            mode: 0o755,
+            why: String::new(),
+        };
+        plan.changes = vec![edit(None)];
+        assert!(!has_entry_without(&facts, &plan));
+        plan.changes = vec![edit(Some("#!/bin/sh\n"))];
+        assert!(has_entry_without(&Facts::default(), &plan));
+    }
 }

@@ -1,6 +1,6 @@
 //! `passthru setup`: choose a card, see the plan, confirm, apply.
 
-use passthru_plan::{Facts, Intent, Selector};
+use passthru_plan::{Facts, Intent, Plan, Selector, plan::Notice};
 
 use super::{apply, plan};
 use crate::{
@@ -42,39 +42,66 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
         out.text("Nothing was changed.")?;
         return Ok(Outcome::No);
     };
-    let intent = Intent {
+    let mut intent = Intent {
         gpu: vec![Selector::at(card.display.address)],
         ..Intent::default()
     };
+    let (mut facts, mut plan) = plan::make(&host, &intent)?;
+    if groups_unknown(&plan) {
+        match in_steps(out)? {
+            None => {
+                out.text("Nothing was changed.")?;
+                return Ok(Outcome::No);
+            }
+            Some(false) => {}
+            Some(true) => {
+                intent = Intent {
+                    iommu_only: true,
+                    ..Intent::default()
+                };
+                (facts, plan) = plan::make(&host, &intent)?;
+            }
+        }
+    }
     out.blank()?;
-    out.paragraph(
-        0,
-        "Binding: static. The card belongs to vfio-pci from the start of every normal boot.",
-    )?;
-    out.blank()?;
-    let (facts, plan) = plan::make(&host, &intent)?;
+    if !intent.iommu_only {
+        out.paragraph(
+            0,
+            "Binding: static. The card belongs to vfio-pci from the start of every normal boot.",
+        )?;
+        out.blank()?;
+    }
     show::plan::show(out, &facts, &plan)?;
     if !plan.refusals.is_empty() {
+        let words = match intent.gpu.first() {
+            Some(gpu) => ["plan".into(), "--gpu".into(), gpu.to_string()].to_vec(),
+            None => ["plan".into(), "--iommu-only".into()].to_vec(),
+        };
         out.paragraph(
             0,
             &format!(
                 "Nothing was changed. If a way out is an option, say it with: {}",
-                host.command(&["plan".into(), "--gpu".into(), intent.gpu[0].to_string()])
+                host.command(&words)
             ),
         )?;
         return Ok(Outcome::No);
     }
     if plan.changes.is_empty() {
-        out.blank()?;
-        out.text("Nothing to do: this host is set up that way.")?;
-        return Ok(Outcome::Done);
+        let reboot = apply::waits_for_reboot(&facts, &plan);
+        apply::nothing_to_do(&host, reboot, out)?;
+        return Ok(transaction::outcome(reboot));
     }
     if !transaction::agreed(global, out, "Apply?")? {
         out.text("Nothing was changed.")?;
         return Ok(Outcome::No);
     }
     let applied = apply::carry_out(&host, global, &plan, WAIT, out)?;
-    apply::what_now(&host, &applied, out)?;
+    apply::what_now(&host, &facts, &plan, &applied, out)?;
+    if intent.iommu_only {
+        out.heading("After the reboot: look at the groups, and choose the card again")?;
+        out.command(&host.verb("devices"))?;
+        out.command(&host.verb("setup"))?;
+    }
     Ok(transaction::outcome(applied.reboot))
 }
 
@@ -121,6 +148,40 @@ fn against(facts: &Facts, card: &CardView<'_>) -> Vec<String> {
         .collect::<Vec<_>>();
     against.extend(plan.refusals.into_iter().map(|refusal| refusal.why));
     against
+}
+
+/// The IOMMU is off: what must travel with the card shows only after the boot that turns it on.
+fn groups_unknown(plan: &Plan) -> bool {
+    let unknown = |notice: &Notice| notice.id == "groups.unknown";
+    plan.refusals.is_empty() && !plan.changes.is_empty() && plan.notices.iter().any(unknown)
+}
+
+/// Asks whether the IOMMU is to be turned on first, by itself; `None`: neither.
+fn in_steps(out: &mut Out) -> Result<Option<bool>> {
+    out.blank()?;
+    out.paragraph(
+        0,
+        "The IOMMU is off, so the groups of this host, which say what must travel with the card, \
+         are not known yet.",
+    )?;
+    for (number, text) in [
+        (
+            "1",
+            "turn the IOMMU on first, and look at the groups after a reboot",
+        ),
+        ("2", "both in one step"),
+    ] {
+        let lead = Line::new().put(Style::Accent, format!("  {number}  "));
+        out.wrapped(lead, Style::Plain, text)?;
+    }
+    loop {
+        match out.ask("Which way? [1-2, Enter to stop] ")?.as_str() {
+            "" => return Ok(None),
+            "1" => return Ok(Some(true)),
+            "2" => return Ok(Some(false)),
+            other => out.text(&format!("\"{other}\" is neither 1 nor 2."))?,
+        }
+    }
 }
 
 fn choose<'a, 'b>(cards: &'a [CardView<'b>], out: &mut Out) -> Result<Option<&'a CardView<'b>>> {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::verify;
 use crate::{
     args::Global,
-    error::{Outcome, Result},
+    error::{Error, Outcome, Result},
     host::{self, Host, Wanted},
     out::Out,
     show::{
@@ -42,7 +42,10 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
         .as_ref()
         .ok()
         .map(|(_, verification)| verification.state);
-    let next = next(&host, &facts, &findings, &cards, state);
+    let next = match &applied {
+        Ok((_, verification)) => next(&host, &facts, &findings, &cards, verification.state),
+        Err(error) => unread(&host, error),
+    };
     if out.is_json() {
         out.json(&Document {
             schema: 1,
@@ -126,22 +129,37 @@ struct Next {
     command: String,
 }
 
+/// What to do where the journal could not be read: what was applied decides, and is not known.
+fn unread(host: &Host, error: &Error) -> Next {
+    let verify = host.verb("verify");
+    if error.needs_root() {
+        return Next {
+            why: "what was applied is only readable by root; to see it",
+            command: format!("sudo {verify}"),
+        };
+    }
+    Next {
+        why: "see what is the matter with the journal",
+        command: verify,
+    }
+}
+
 fn next(
     host: &Host,
     facts: &Facts,
     findings: &[Finding],
     cards: &[CardView<'_>],
-    state: Option<State>,
+    state: State,
 ) -> Next {
     let verb = |why, verb| Next {
         why,
         command: host.verb(verb),
     };
     match state {
-        Some(State::Done) => return verb("the card is ready for a guest; to see it", "verify"),
-        Some(State::RebootNeeded) => return verb("reboot, then", "verify"),
-        Some(State::Drifted) => return verb("see what differs", "verify"),
-        Some(State::NothingApplied) | None => {}
+        State::Done => return verb("the card is ready for a guest; to see it", "verify"),
+        State::RebootNeeded => return verb("reboot, then", "verify"),
+        State::Drifted => return verb("see what differs", "verify"),
+        State::NothingApplied => {}
     }
     if Verdict::of(findings) == Verdict::Blocked {
         return verb("see what stands in the way, and the remedies", "doctor");

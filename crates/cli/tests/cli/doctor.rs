@@ -10,14 +10,7 @@ fn the_sample_is_ready() {
 #[test]
 fn without_an_iommu_it_is_not() {
     let sample = Sample::new();
-    std::fs::remove_dir_all(sample.root().join("sys/kernel/iommu_groups")).unwrap();
-    for device in std::fs::read_dir(sample.root().join("sys/bus/pci/devices")).unwrap() {
-        let group = device.unwrap().path().join("iommu_group");
-        if group.is_symlink() {
-            std::fs::remove_file(group).unwrap();
-        }
-    }
-    sample.remove("sys/class/iommu/ivhd0");
+    sample.without_groups();
     sample.remove("sys/firmware/acpi/tables/IVRS");
     insta::assert_snapshot!(sample.run(&["doctor"]).exits(1));
     let value = sample.run(&["doctor", "--json"]).json(1);

@@ -73,3 +73,74 @@ fn the_display_in_use_is_refused() {
     assert_eq!(status, 1, "{text}");
     assert!(text.contains("refused"), "{text}");
 }
+
+#[test]
+fn setting_up_again_waits_for_the_reboot() {
+    let sample = Sample::new();
+    sample.act(&["apply", "--gpu", "01:00.0"]).exits(3);
+    let Some((status, text)) = talk(&sample, "1\n") else {
+        return;
+    };
+    assert_eq!(status, 3, "{text}");
+    assert!(text.contains("Nothing to do"), "{text}");
+    assert!(text.contains("takes effect at the next boot"), "{text}");
+    sample.reboot();
+    let (status, text) = talk(&sample, "1\n").unwrap();
+    assert_eq!(status, 0, "{text}");
+    assert!(!text.contains("next boot"), "{text}");
+}
+
+/// A kernel that leaves the IOMMU off unless it is told otherwise, as Debian's do for Intel's.
+fn turned_off() -> Sample {
+    let sample = Sample::new();
+    sample.without_groups();
+    let cpu = sample.read("proc/cpuinfo");
+    sample.write("proc/cpuinfo", &cpu.replace("AuthenticAMD", "GenuineIntel"));
+    sample
+}
+
+const DROP_IN: &str = "etc/default/grub.d/zz-passthru.cfg";
+
+#[test]
+fn without_groups_the_iommu_may_come_first() {
+    let sample = turned_off();
+    let Some((status, text)) = talk(&sample, "1\n3\n1\ny\n") else {
+        return;
+    };
+    assert_eq!(status, 3, "{text}");
+    assert!(text.contains("1  turn the IOMMU on first"), "{text}");
+    assert!(text.contains("\"3\" is neither 1 nor 2."), "{text}");
+    assert!(text.contains("passthru setup"), "{text}");
+    assert!(!text.contains("Binding: static"), "{text}");
+    let drop_in = sample.read(DROP_IN);
+    assert!(drop_in.contains("intel_iommu=on"), "{drop_in}");
+    assert!(!drop_in.contains("vfio-pci.ids="), "{drop_in}");
+    // The reboot is still to come.
+    let (status, text) = talk(&sample, "1\n1\n").unwrap();
+    assert_eq!(status, 3, "{text}");
+    assert!(text.contains("Nothing to do"), "{text}");
+}
+
+#[test]
+fn without_groups_both_in_one_step() {
+    let sample = turned_off();
+    let Some((status, text)) = talk(&sample, "1\n2\ny\n") else {
+        return;
+    };
+    assert_eq!(status, 3, "{text}");
+    let drop_in = sample.read(DROP_IN);
+    assert!(drop_in.contains("intel_iommu=on"), "{drop_in}");
+    assert!(drop_in.contains("vfio-pci.ids="), "{drop_in}");
+}
+
+#[test]
+fn without_groups_nothing_is_an_answer_too() {
+    let sample = turned_off();
+    let before = sample.print();
+    let Some((status, text)) = talk(&sample, "1\n\n") else {
+        return;
+    };
+    assert_eq!(status, 1, "{text}");
+    assert!(text.contains("Nothing was changed."), "{text}");
+    assert_eq!(sample.print(), before);
+}

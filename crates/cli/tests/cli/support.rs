@@ -76,6 +76,18 @@ impl Sample {
         self.write("etc/passthru-sample-host", &format!("{marker}{directive}"));
     }
 
+    /// Takes the IOMMU's groups away, as on a kernel that does not use it.
+    pub(crate) fn without_groups(&self) {
+        std::fs::remove_dir_all(self.root().join("sys/kernel/iommu_groups")).unwrap();
+        for device in std::fs::read_dir(self.root().join("sys/bus/pci/devices")).unwrap() {
+            let group = device.unwrap().path().join("iommu_group");
+            if group.is_symlink() {
+                std::fs::remove_file(group).unwrap();
+            }
+        }
+        self.remove("sys/class/iommu/ivhd0");
+    }
+
     /// Paths, modes, links and bytes of the host, without passthru's own state.
     pub(crate) fn print(&self) -> Vec<(PathBuf, u32, Vec<u8>)> {
         use std::os::unix::{ffi::OsStringExt, fs::MetadataExt};
@@ -138,9 +150,12 @@ impl Sample {
     /// The same, without root's rights.
     pub(crate) fn unprivileged(&self, arguments: &[&str]) -> Ran {
         use std::os::unix::fs::PermissionsExt;
-        // The build directory may be closed to others.
+        // The build directory may be closed to others. cp(1) makes the copy, not this process: a
+        // descriptor open for writing here would be inherited by whatever another test starts just
+        // then, and until that one has called execve(2) the copy cannot be run (ETXTBSY).
         let binary = self.dir().join("passthru");
-        std::fs::copy(PASSTHRU, &binary).unwrap();
+        let copied = Command::new("cp").arg(PASSTHRU).arg(&binary).status();
+        assert!(copied.unwrap().success());
         let open = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(self.dir(), open).unwrap();
         let mut command = Command::new(binary);

@@ -36,7 +36,7 @@ pub(super) fn observe(root: &Root) -> Display {
 
 /// `card0` and its connectors `card0-HDMI-A-1`. `status` and `enabled` show what the kernel knows
 /// already; reading them does not probe the monitor (`drivers/gpu/drm/drm_sysfs.c`).
-fn cards(root: &Root) -> Vec<DrmCard> {
+pub(super) fn cards(root: &Root) -> Vec<DrmCard> {
     let names = root.list(DRM).unwrap_or_default();
     let mut cards: Vec<(u32, DrmCard)> = names
         .iter()

@@ -10,7 +10,7 @@ use passthru_plan::{
 use crate::root::Root;
 
 /// Single files.
-const FILES: [&str; 37] = [
+const FILES: [&str; 38] = [
     "/boot/EFI/limine/limine.conf",
     "/boot/efi/limine.conf",
     "/boot/efi/loader/loader.conf",
@@ -42,6 +42,7 @@ const FILES: [&str; 37] = [
     "/etc/kernel/tries",
     "/etc/kernel/uki.conf",
     "/etc/kernelstub/configuration",
+    "/etc/libvirt/hooks/kvm.conf",
     "/etc/libvirt/hooks/qemu",
     "/etc/libvirt/qemu.conf",
     "/etc/mkinitcpio.conf",
@@ -52,7 +53,7 @@ const FILES: [&str; 37] = [
 
 /// Files of a directory: its path, and how the names start and end. Where a wrong suffix is a mistake
 /// people make (dracut.conf.d), all names are taken.
-const DIRECTORIES: [(&str, &str, &str); 32] = [
+const DIRECTORIES: [(&str, &str, &str); 31] = [
     ("/boot/efi/loader/entries", "", ".conf"),
     ("/boot/loader/entries", "", ".conf"),
     ("/efi/loader/entries", "", ".conf"),
@@ -69,7 +70,6 @@ const DIRECTORIES: [(&str, &str, &str); 32] = [
     ("/etc/initramfs-tools/scripts/init-top", "", ""),
     ("/etc/kernel/cmdline.d", "", ""),
     ("/etc/kernel/install.conf.d", "", ".conf"),
-    ("/etc/libvirt/hooks/qemu.d", "", ""),
     ("/etc/limine-entry-tool.d", "", ".conf"),
     ("/etc/mkinitcpio.conf.d", "", ""),
     ("/etc/mkinitcpio.d", "", ".preset"),
@@ -87,9 +87,19 @@ const DIRECTORIES: [(&str, &str, &str); 32] = [
     ("/usr/share/initramfs-tools/modules.d", "", ""),
 ];
 
-/// A configuration file larger than this (bytes) is not edited; a grub.cfg of a hundred entries has
+/// A configuration file larger than this (bytes) is not read; a grub.cfg of a hundred entries has
 /// a tenth of it.
-const LIMIT: usize = 4 << 20;
+const LIMIT: u64 = 4 << 20;
+
+/// libvirt runs the files in it; the dispatcher that guides install runs those of
+/// GUEST/OPERATION/PHASE below it.
+const HOOKS: &str = "/etc/libvirt/hooks/qemu.d";
+/// Levels of directories below [`HOOKS`] that are looked into.
+const HOOK_LEVELS: usize = 3;
+/// Files and directories of [`HOOKS`] that are looked at.
+const HOOK_ENTRIES: usize = 256;
+/// A hook larger than this (bytes) is a program, not a script.
+const HOOK_LIMIT: u64 = 256 << 10;
 
 /// The files that exist, by path; directories that could not be listed are named in `unreadable`.
 pub(super) fn observe(
@@ -99,7 +109,7 @@ pub(super) fn observe(
 ) -> BTreeMap<String, ConfigFile> {
     let mut files = BTreeMap::new();
     let mut take = |path: String| {
-        if let Some(file) = file(root, &path) {
+        if let Some(file) = file(root, &path, LIMIT) {
             files.insert(path, file);
         }
     };
@@ -121,23 +131,66 @@ pub(super) fn observe(
                 }
             }
             Err(error) if error.is_missing() => {}
-            Err(_) => {
-                let why = format!("{directory} cannot be listed; it needs root");
-                if !unreadable.contains(&why) {
-                    unreadable.push(why);
-                }
-            }
+            Err(_) => closed(directory, unreadable),
         }
     }
     // initramfs-tools keeps images up to date for the kernels it has a record of (update-initramfs(8)).
     for kernel in &kernel.installed {
         take(format!("/var/lib/initramfs-tools/{}", kernel.release));
     }
+    hooks(root, &mut files, unreadable);
     files
 }
 
-/// A regular file, or a link to one; `None` if there is none.
-fn file(root: &Root, path: &str) -> Option<ConfigFile> {
+fn closed(directory: &str, unreadable: &mut Vec<String>) {
+    let why = format!("{directory} cannot be listed; it needs root");
+    if !unreadable.contains(&why) {
+        unreadable.push(why);
+    }
+}
+
+/// The files of [`HOOKS`] and of the directories below it. Links to directories are not followed:
+/// what they lead to is read in its own place, or is not a hook.
+fn hooks(root: &Root, files: &mut BTreeMap<String, ConfigFile>, unreadable: &mut Vec<String>) {
+    let mut level = vec![HOOKS.to_owned()];
+    let mut left = HOOK_ENTRIES;
+    for _ in 0..=HOOK_LEVELS {
+        let mut below = Vec::new();
+        for directory in level {
+            let names = match root.list(&directory) {
+                Ok(names) => names,
+                Err(error) if error.is_missing() => continue,
+                Err(_) => {
+                    closed(&directory, unreadable);
+                    continue;
+                }
+            };
+            for name in names {
+                if left == 0 {
+                    let why = format!("{HOOKS} holds more than {HOOK_ENTRIES} entries");
+                    let rest = ConfigFile {
+                        text: Measured::not(format!("{why}; the others were not read")),
+                        mode: 0o755,
+                    };
+                    files.insert(HOOKS.to_owned(), rest);
+                    return;
+                }
+                left -= 1;
+                let path = format!("{directory}/{name}");
+                if root.meta(&path).is_ok_and(|meta| meta.is_dir()) {
+                    below.push(path);
+                } else if let Some(file) = file(root, &path, HOOK_LIMIT) {
+                    files.insert(path, file);
+                }
+            }
+        }
+        level = below;
+    }
+}
+
+/// A regular file, or a link to one; `None` if there is none. One of more than `limit` bytes is not
+/// read.
+fn file(root: &Root, path: &str, limit: u64) -> Option<ConfigFile> {
     let mut meta = root.meta(path).ok()?;
     if meta.is_link() {
         // A link to /dev/null is how a drop-in of the distribution is switched off.
@@ -152,10 +205,13 @@ fn file(root: &Root, path: &str) -> Option<ConfigFile> {
     if !meta.is_file() {
         return None;
     }
-    let text = match root.text(path) {
-        Ok(text) if text.len() > LIMIT => Measured::not(format!("{path} is larger than 4 MiB")),
-        Ok(text) => Measured::Value(text),
-        Err(error) => super::not(root, path, &error),
+    let text = if meta.size > limit {
+        Measured::not(format!("{path} is larger than {} KiB", limit >> 10))
+    } else {
+        match root.text(path) {
+            Ok(text) => Measured::Value(text),
+            Err(error) => super::not(root, path, &error),
+        }
     };
     Some(ConfigFile {
         text,

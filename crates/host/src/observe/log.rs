@@ -8,13 +8,16 @@ use super::captured;
 use crate::root::Root;
 
 /// What to look for; each has an explanation in doctor.
-const SYMPTOMS: [&str; 16] = [
+const SYMPTOMS: [&str; 20] = [
     "not viable",
     "No interrupt remapping support",
+    "No interrupt remapping for device",
     "1:1 IOMMU mapping",
     "ineligible for IOMMU domain attach",
     "can't reserve [mem",
+    "cannot reserve",
     "Invalid PCI ROM header",
+    "Invalid PCI ROM data signature",
     "after FLR; giving up",
     "after bus reset; giving up",
     "Unable to change power state from D3cold",
@@ -22,6 +25,7 @@ const SYMPTOMS: [&str; 16] = [
     "VFIO_MAP_DMA",
     "Cannot bind to PF with SR-IOV",
     "non-zero usage count",
+    "cannot acquire state change lock",
     "IO_PAGE_FAULT",
     "DMAR: [DMA",
     "not ready",

@@ -48,6 +48,8 @@ pub struct Wanted {
     pub names: bool,
     /// What the host itself uses behind each function: disks, network, input.
     pub usage: bool,
+    /// DRM cards and their connectors.
+    pub monitors: bool,
     /// IOMMU, kernels, machine, display, boot stack and configuration files.
     pub host: bool,
     /// Open the initramfs of every installed kernel.
@@ -63,6 +65,7 @@ impl Wanted {
             candidates: true,
             names: true,
             usage: true,
+            monitors: true,
             host: false,
             images: false,
             log: false,
@@ -112,6 +115,9 @@ pub fn observe(root: &Root, wanted: Wanted) -> Facts {
         facts.display = display::observe(root);
         facts.files = files::observe(root, &facts.kernel, &mut facts.unreadable);
         facts.boot = boot::observe(root, &facts);
+    }
+    if wanted.monitors && !wanted.host {
+        facts.display.cards = display::cards(root);
     }
     if wanted.log {
         facts.log = log::observe(root);

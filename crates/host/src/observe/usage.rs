@@ -52,7 +52,7 @@ fn disks(root: &Root, storage: &Storage, functions: &[Function], uses: &mut Vec<
         };
         let devices = block::devices(root, mount);
         if devices.is_empty() && mount.kind == "zfs" {
-            zfs_unknown(root, mount, kind, functions, uses);
+            zfs_unknown(mount, kind, functions, uses);
         }
         for device in &devices {
             push(&carrier(device), kind, &mount.target, uses);
@@ -77,17 +77,7 @@ fn push(carrier: &Carrier, kind: UseKind, what: &str, uses: &mut Vec<Use>) {
 }
 
 /// A pool whose members nothing names: every storage function may hold it, and is kept.
-fn zfs_unknown(
-    root: &Root,
-    mount: &Mount,
-    kind: UseKind,
-    functions: &[Function],
-    uses: &mut Vec<Use>,
-) {
-    // With udev's database the members would have been found.
-    if root.exists("/run/udev/data") && root.is_live() {
-        return;
-    }
+fn zfs_unknown(mount: &Mount, kind: UseKind, functions: &[Function], uses: &mut Vec<Use>) {
     let storage = functions.iter().filter(|f| f.class.base() == 0x01);
     uses.extend(storage.map(|function| Use {
         address: function.address,

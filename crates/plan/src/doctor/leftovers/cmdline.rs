@@ -227,19 +227,21 @@ fn places(options: &[(String, String)]) -> String {
 
 /// `options module parameter=value` lines that switch the parameter on or list something.
 fn options(facts: &Facts, module: &str, parameter: &str) -> Vec<(String, String)> {
-    super::texts(facts, |path| path.contains("/modprobe.d/"))
-        .flat_map(|(path, text)| {
-            modprobe::option_values(text, module, parameter)
-                .into_iter()
-                .filter(|(_, value)| is_on(value) || parameter == "ids")
-                .map(move |(line, value)| {
-                    (
-                        format!("{path} line {line}"),
-                        format!("options {module} {parameter}={value}"),
-                    )
-                })
-        })
-        .collect()
+    super::texts(facts, |path| {
+        path.contains("/modprobe.d/") && path.ends_with(".conf")
+    })
+    .flat_map(|(path, text)| {
+        modprobe::option_values(text, module, parameter)
+            .into_iter()
+            .filter(|(_, value)| is_on(value) || parameter == "ids")
+            .map(move |(line, value)| {
+                (
+                    format!("{path} line {line}"),
+                    format!("options {module} {parameter}={value}"),
+                )
+            })
+    })
+    .collect()
 }
 
 fn pt(view: &View<'_>) -> Option<Finding> {

@@ -76,7 +76,9 @@ fn malformed(view: &View<'_>, sources: &[IdsSource]) -> Option<Finding> {
             evidence.push(format!("{place}: \"{word}\" stands alone after a blank"));
         }
     }
-    for (path, text) in super::texts(view.facts, |path| path.contains("/modprobe.d/")) {
+    for (path, text) in super::texts(view.facts, |path| {
+        path.contains("/modprobe.d/") && path.ends_with(".conf")
+    }) {
         for directive in modprobe::directives(text)
             .iter()
             .filter(|d| d.is("options", "vfio-pci"))
