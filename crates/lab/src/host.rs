@@ -13,6 +13,8 @@ pub struct Host {
     pub display: &'static str,
     /// What the cards' first function is; every card has the same.
     pub gpu: Gpu,
+    /// Every card has a fourth function whose driver is built into Debian's kernel (8250_pci).
+    pub builtin: bool,
     /// How many cards there are, each behind a root port of its own.
     pub cards: u8,
     /// Words in `GRUB_CMDLINE_LINUX_DEFAULT`, as an earlier attempt may have left them.
@@ -68,10 +70,11 @@ const BOCHS: Gpu = Gpu {
 pub static HOSTS: [Host; 4] = [
     Host {
         name: "intel",
-        about: "VT-d with interrupt remapping, a Radeon with audio and USB beside the host's display",
+        about: "VT-d with interrupt remapping, a Radeon with audio, USB and a serial port beside the host's display",
         iommu: Iommu::Intel,
         display: "VGA",
         gpu: RADEON,
+        builtin: true,
         cards: 1,
         words: "",
     },
@@ -81,6 +84,7 @@ pub static HOSTS: [Host; 4] = [
         iommu: Iommu::Intel,
         display: "virtio-vga",
         gpu: BOCHS,
+        builtin: false,
         cards: 2,
         words: "",
     },
@@ -90,6 +94,7 @@ pub static HOSTS: [Host; 4] = [
         iommu: Iommu::Intel,
         display: "virtio-vga",
         gpu: BOCHS,
+        builtin: false,
         cards: 1,
         words: "intel_iommu=off",
     },
@@ -99,6 +104,7 @@ pub static HOSTS: [Host; 4] = [
         iommu: Iommu::AmdWithoutRemapping,
         display: "virtio-vga",
         gpu: BOCHS,
+        builtin: false,
         cards: 1,
         // QEMU's emulated IO-APIC loses its interrupts behind this IOMMU.
         words: "noapic",
@@ -112,17 +118,21 @@ pub fn find(name: &str) -> Option<&'static Host> {
 
 impl Host {
     /// The functions of card `number`, which counts from 1 as the bus numbers do.
-    pub fn card(&self, number: u8) -> [CardFunction; 3] {
+    pub fn card(&self, number: u8) -> Vec<CardFunction> {
         let function = |function: u8, id, driver| CardFunction {
             address: format!("0000:{number:02x}:00.{function}"),
             id,
             driver,
         };
-        [
+        let mut card = vec![
             function(0, self.gpu.id, self.gpu.driver),
             function(1, "8086:293e", "snd_hda_intel"),
             function(2, "1b36:000d", "xhci_hcd"),
-        ]
+        ];
+        if self.builtin {
+            card.push(function(3, "1b36:0002", "serial"));
+        }
+        card
     }
 
     /// Whether QEMU can save the running machine: its AMD IOMMU refuses.
@@ -167,6 +177,9 @@ impl Host {
                 "-device",
                 &format!("qemu-xhci,bus={port},addr=0.2"),
             ]);
+            if self.builtin {
+                push(&["-device", &format!("pci-serial,bus={port},addr=0.3")]);
+            }
         }
         push(&["-netdev", "user,id=net"]);
         push(&["-device", "virtio-net-pci,netdev=net,romfile=,addr=0x9"]);
@@ -186,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn every_card_is_three_functions_behind_its_own_port() {
+    fn every_card_is_behind_its_own_port() {
         let twins = find("twins").unwrap();
         let line = twins.arguments("tcg").join(" ");
         assert!(line.contains("-device secondary-vga,bus=port1,addr=0.0,multifunction=on"));

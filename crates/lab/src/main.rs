@@ -39,7 +39,7 @@ use crate::error::{Context as _, Result};
 use crate::host::{HOSTS, Host};
 use crate::image::Images;
 use crate::report::Report;
-use crate::scenarios::{SCENARIOS, Scenario, Set};
+use crate::scenarios::{SCENARIOS, Scenario};
 use crate::session::{Lab, Session};
 
 /// Real Linux hosts with an IOMMU and a card, under QEMU, to try passthru on.
@@ -118,17 +118,11 @@ fn act(arguments: &Arguments, report: &Report) -> Result<()> {
             run(&chosen, arguments, report)
         }
         Action::All => {
-            let all: Vec<_> = SCENARIOS
-                .iter()
-                .filter(|scenario| scenario.set != Set::Harness)
-                .collect();
+            let all: Vec<_> = SCENARIOS.iter().collect();
             run(&all, arguments, report)
         }
         Action::Core => {
-            let core: Vec<_> = SCENARIOS
-                .iter()
-                .filter(|scenario| scenario.set == Set::Core)
-                .collect();
+            let core: Vec<_> = SCENARIOS.iter().filter(|scenario| scenario.core).collect();
             run(&core, arguments, report)
         }
         Action::Shell { host } => shell(find(host)?, arguments, report),
@@ -176,13 +170,9 @@ fn list() {
     for host in &HOSTS {
         println!("  {:14} {}", host.name, host.about);
     }
-    println!("\nscenarios (* in core and all, - only by name)");
+    println!("\nscenarios (* in core)");
     for scenario in &SCENARIOS {
-        let mark = match scenario.set {
-            Set::Core => "*",
-            Set::Full => " ",
-            Set::Harness => "-",
-        };
+        let mark = if scenario.core { "*" } else { " " };
         println!("{mark} {:14} {}", scenario.name, scenario.about);
     }
 }

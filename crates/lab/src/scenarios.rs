@@ -17,21 +17,10 @@ pub struct Scenario {
     pub name: &'static str,
     /// What it proves, in one sentence.
     pub about: &'static str,
-    /// Which runs it belongs to.
-    pub set: Set,
+    /// Every change must pass it; the others try the lab itself.
+    pub core: bool,
     /// Does it.
     pub run: fn(&Lab<'_>) -> Result<()>,
-}
-
-/// Which runs a scenario belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Set {
-    /// `core` and `all`.
-    Core,
-    /// `all`.
-    Full,
-    /// None: it tries the lab itself.
-    Harness,
 }
 
 /// All of them.
@@ -39,43 +28,43 @@ pub static SCENARIOS: [Scenario; 7] = [
     Scenario {
         name: "static",
         about: "doctor, apply, reboot, verify, a guest with the card, undo, every byte back",
-        set: Set::Core,
+        core: true,
         run: static_binding::run,
     },
     Scenario {
         name: "without-words",
         about: "a bound host started from its recovery entry behaves as before",
-        set: Set::Core,
+        core: true,
         run: without_words::run,
     },
     Scenario {
         name: "power-cut",
-        about: "the power goes at five points of apply; the host boots and recovers",
-        set: Set::Core,
+        about: "the power goes at six points of apply; the host boots and recovers",
+        core: true,
         run: power_cut::run,
     },
     Scenario {
         name: "twins",
         about: "of two identical cards one is bound, the other keeps its drivers",
-        set: Set::Core,
+        core: true,
         run: twins::run,
     },
     Scenario {
         name: "iommu-off",
         about: "an IOMMU switched off on the command line: one plan, one reboot, done",
-        set: Set::Full,
+        core: true,
         run: iommu_off::run,
     },
     Scenario {
         name: "no-remap",
         about: "without interrupt remapping apply refuses, and works with consent",
-        set: Set::Full,
+        core: true,
         run: no_remap::run,
     },
     Scenario {
         name: "harness",
         about: "the lab itself, without passthru: a card bound by hand, a guest, reboots, a power cut",
-        set: Set::Harness,
+        core: false,
         run: harness::run,
     },
 ];

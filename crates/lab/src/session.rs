@@ -288,7 +288,8 @@ impl<'a> Session<'a> {
             seen.accelerator,
             seen.ids.join(", ")
         ));
-        seen.must_have(&functions.map(|function| function.id))
+        let ids: Vec<_> = functions.iter().map(|function| function.id).collect();
+        seen.must_have(&ids)
     }
 
     /// Takes everything back, reboots, and compares the host with what it was, byte by byte.

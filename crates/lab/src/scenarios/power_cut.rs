@@ -40,7 +40,7 @@ pub(super) fn run(lab: &Lab<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Five moments, from the plan's own steps.
+/// Six moments, from the plan's own steps.
 fn moments(plan: &Value) -> Result<Vec<(&'static str, Moment)>> {
     let changes = plan["changes"]
         .as_array()
@@ -69,7 +69,7 @@ fn moments(plan: &Value) -> Result<Vec<(&'static str, Moment)>> {
         runs("update-initramfs").is_some(),
         "the plan makes no initramfs"
     );
-    let menu = runs("update-grub").ok_or("the plan makes no boot menu")?;
+    let menu = runs("grub-mkconfig").ok_or("the plan makes no boot menu")?;
     Ok(vec![
         (
             "the journal is written",
@@ -84,8 +84,12 @@ fn moments(plan: &Value) -> Result<Vec<(&'static str, Moment)>> {
             Moment::While("[ -n \"$(find /boot -name 'initrd.img-*.new' -size +0)\" ]"),
         ),
         (
-            "update-grub is through",
+            "the new boot menu is live",
             Moment::Failpoint(format!("apply.step.{menu}.after")),
+        ),
+        (
+            "the new boot menu is about to take its place",
+            Moment::Failpoint("apply.activate".to_owned()),
         ),
         (
             "just before the commit",
