@@ -214,7 +214,11 @@ impl<'a> Session<'a> {
     /// Takes the power away and boots again from what is on the disk.
     pub fn cut_and_boot(&mut self) -> Result<()> {
         self.machine.take().ok_or("the host is off")?.cut()?;
-        self.power_on("boot after the power cut", &Start::Boot, Console::Log)
+        self.power_on("boot after the power cut", &Start::Boot, Console::Log)?;
+        // passthru itself was unpacked a moment ago: its file may be empty now.
+        self.agent()?
+            .succeed(payload::UNPACK, Duration::from_secs(60))
+            .map(|_| ())
     }
 
     /// Shuts down and reads every file.

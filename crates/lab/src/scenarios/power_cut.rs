@@ -132,7 +132,10 @@ fn recover(
     session: &mut Session<'_>,
     after: &mut Option<Manifest>,
 ) -> Result<()> {
-    session.passthru(&["recover"])?.must_end(&[DONE, REBOOT])?;
+    let answer = session.passthru(&["recover", "--json"])?;
+    answer.must_end(&[DONE, REBOOT])?;
+    lab.report
+        .say(&format!("   {}", answer.json()?["recovered"]));
     let now = session.power_off()?;
     let to_before = session.files.difference(&now);
     if to_before.is_empty() {
@@ -170,7 +173,7 @@ mod tests {
             { "kind": "edit", "path": "/etc/a" },
             { "kind": "edit", "path": "/etc/b" },
             { "kind": "run", "argv": ["/usr/sbin/update-initramfs", "-u", "-k", "all"] },
-            { "kind": "run", "argv": ["/usr/sbin/update-grub"] },
+            { "kind": "run", "argv": ["grub-mkconfig", "-o", "/boot/grub/grub.cfg.passthru"] },
         ]});
         let names: Vec<String> = moments(&plan)
             .unwrap()
@@ -186,6 +189,7 @@ mod tests {
                 "apply.journal-written",
                 "apply.step.1.before",
                 "apply.step.3.after",
+                "apply.activate",
                 "apply.commit"
             ]
         );
