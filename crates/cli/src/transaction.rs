@@ -210,7 +210,7 @@ fn failure(failure: Failure) -> Error {
                     error.hint(format!("{}: {}", stuck.what, stuck.way_out))
                 })
                 .hint("sudo passthru recover tries again")
-                .hint("the boot menu entries \"… without passthru\" start this host as before")
+                .hint("until then, the recovery entry of the boot menu starts this host without passthru's words")
         }
         Failure::Stopped => {
             Error::new(Kind::NotRolledBack, "stopped by a failpoint, as by a crash")

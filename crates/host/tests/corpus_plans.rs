@@ -28,7 +28,7 @@ fn as_debian(mut facts: Facts) -> Facts {
     let release = String::from("6.12.48+deb13-amd64");
     facts.boot.loader = Measured::Value(BootLoader::Grub);
     facts.boot.generator = Measured::Value(Generator::InitramfsTools);
-    facts.boot.grub_dropins = true;
+    facts.boot.grub_dropins = Measured::Value(true);
     facts.kernel.installed = vec![InstalledKernel {
         bootable: true,
         vfio_pci: ModuleState::Module,
@@ -37,6 +37,7 @@ fn as_debian(mut facts: Facts) -> Facts {
             path: format!("/boot/initrd.img-{release}"),
             size: 40 << 20,
             entries: Measured::not("not opened"),
+            damage: None,
             texts: Default::default(),
         }),
         release,

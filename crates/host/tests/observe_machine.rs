@@ -180,14 +180,14 @@ fn files_with_their_modes() {
     let facts = host.facts();
     assert_eq!(facts.files["/etc/initramfs-tools/hooks/x"].mode, 0o755);
     assert!(facts.files.contains_key("/etc/dracut.conf.d/passthru"));
-    assert!(!facts.files.contains_key("/etc/modprobe.d/readme"));
+    assert!(facts.files.contains_key("/etc/modprobe.d/readme"));
     let bad = facts.files["/etc/modprobe.d/bad.conf"].text.why_not();
     assert!(bad.unwrap().contains("UTF-8"));
     assert_eq!(facts.text("/etc/modprobe.d/off.conf"), Some(""));
     // `..` stops at the top of the host.
     assert_eq!(facts.text("/etc/default/grub"), Some("GRUB_TIMEOUT=1\n"));
     assert_eq!(facts.boot.post_update_hooks, ["refind"]);
-    assert!(facts.boot.grub_dropins);
+    assert_eq!(facts.boot.grub_dropins, Measured::Value(true));
 }
 
 #[test]

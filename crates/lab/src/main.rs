@@ -1,2 +1,268 @@
-//! The lab.
-fn main() {}
+//! Boots real Linux hosts with an IOMMU and a card under QEMU, and runs passthru on them.
+//!
+//! Every host is a Debian built on this machine and kept in a cache; QEMU emulates it in software,
+//! so neither a GPU nor KVM is needed. See `lab --help`.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "progress on the terminal is its use"
+)]
+#![allow(unreachable_pub, reason = "a binary has no outside")]
+
+mod accelerator;
+mod agent;
+mod base64;
+mod capture;
+mod command;
+mod debian;
+mod error;
+mod grub;
+mod guest;
+mod host;
+mod image;
+mod interrupt;
+mod machine;
+mod manifest;
+mod payload;
+mod pci;
+mod report;
+mod scenarios;
+mod session;
+mod tools;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::{Context as _, Result};
+use crate::host::{HOSTS, Host};
+use crate::image::Images;
+use crate::report::Report;
+use crate::scenarios::{SCENARIOS, Scenario};
+use crate::session::{Lab, Session};
+
+/// Real Linux hosts with an IOMMU and a card, under QEMU, to try passthru on.
+#[derive(Parser)]
+#[command(name = "lab")]
+struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+    /// Keep disks and logs also when everything went well
+    #[arg(long, global = true)]
+    keep: bool,
+    /// Use KVM instead of emulation, if it really runs a machine here
+    #[arg(long, global = true)]
+    kvm: bool,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Show hosts and scenarios
+    List,
+    /// Run scenarios by name
+    Run {
+        /// See `lab list`
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Run every scenario
+    All,
+    /// Run the scenarios that every change must pass
+    Core,
+    /// Boot a host with passthru installed and use its console
+    Shell {
+        /// See `lab list`
+        host: String,
+    },
+    /// Build the disks of hosts, or of all
+    Image {
+        /// See `lab list`
+        hosts: Vec<String>,
+    },
+    /// Show what is bound on a host and save what it looks like from inside
+    Capture {
+        /// See `lab list`
+        host: String,
+        /// The archive to write (tar, zstd)
+        file: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let report = Report::new();
+    let result = act(&arguments, &report);
+    report.table();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lab: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn act(arguments: &Arguments, report: &Report) -> Result<()> {
+    // Names are checked before anything slow starts.
+    match &arguments.action {
+        Action::List => {
+            list();
+            Ok(())
+        }
+        Action::Run { names } => {
+            let chosen = names
+                .iter()
+                .map(|name| scenario(name))
+                .collect::<Result<Vec<_>>>()?;
+            run(&chosen, arguments, report)
+        }
+        Action::All => {
+            let all: Vec<_> = SCENARIOS.iter().collect();
+            run(&all, arguments, report)
+        }
+        Action::Core => {
+            let core: Vec<_> = SCENARIOS.iter().filter(|scenario| scenario.core).collect();
+            run(&core, arguments, report)
+        }
+        Action::Shell { host } => shell(find(host)?, arguments, report),
+        Action::Image { hosts } => {
+            let chosen = hosts
+                .iter()
+                .map(|name| find(name))
+                .collect::<Result<Vec<_>>>()?;
+            let chosen = if chosen.is_empty() {
+                HOSTS.iter().collect()
+            } else {
+                chosen
+            };
+            let images = images(arguments, report)?;
+            for host in chosen {
+                let image = images.host(host)?;
+                report.say(&format!("{}: {}", host.name, image.disk.display()));
+            }
+            Ok(())
+        }
+        Action::Capture { host, file } => take(find(host)?, file, arguments, report),
+    }
+}
+
+fn scenario(name: &str) -> Result<&'static Scenario> {
+    scenarios::find(name).ok_or_else(|| {
+        let names: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+        format!(
+            "there is no scenario {name:?}; there are {}",
+            names.join(", ")
+        )
+        .into()
+    })
+}
+
+fn find(name: &str) -> Result<&'static Host> {
+    host::find(name).ok_or_else(|| {
+        let names: Vec<_> = HOSTS.iter().map(|host| host.name).collect();
+        format!("there is no host {name:?}; there are {}", names.join(", ")).into()
+    })
+}
+
+fn list() {
+    println!("hosts");
+    for host in &HOSTS {
+        println!("  {:14} {}", host.name, host.about);
+    }
+    println!("\nscenarios (* in core)");
+    for scenario in &SCENARIOS {
+        let mark = if scenario.core { "*" } else { " " };
+        println!("{mark} {:14} {}", scenario.name, scenario.about);
+    }
+}
+
+/// Checks what must be installed, then opens the cache of disks.
+fn images<'a>(arguments: &Arguments, report: &'a Report) -> Result<Images<'a>> {
+    interrupt::watch()?;
+    let tools = tools::check()?;
+    let accelerator = accelerator::choose(arguments.kvm, report)?;
+    Images::new(&tools.qemu, accelerator, report)
+}
+
+/// A folder for one run, and passthru built for it.
+fn with_lab(
+    arguments: &Arguments,
+    report: &Report,
+    work: impl FnOnce(&Lab<'_>) -> Result<()>,
+) -> Result<()> {
+    let images = images(arguments, report)?;
+    report.begin("prepare");
+    let passthru = report.phase("build passthru", payload::passthru)?;
+    let folder = tempfile::Builder::new().prefix("passthru-lab-").tempdir()?;
+    let lab = Lab {
+        report,
+        images: &images,
+        folder: folder.path(),
+        passthru: &passthru,
+    };
+    let result = work(&lab);
+    if arguments.keep || result.is_err() && !interrupt::requested() {
+        eprintln!(
+            "lab: disks and logs are kept in {}",
+            folder.keep().display()
+        );
+    }
+    result
+}
+
+fn run(chosen: &[&Scenario], arguments: &Arguments, report: &Report) -> Result<()> {
+    with_lab(arguments, report, |lab| {
+        let mut failed = Vec::new();
+        for scenario in chosen {
+            report.begin(scenario.name);
+            if let Err(error) = (scenario.run)(lab) {
+                if interrupt::requested() {
+                    return Err(error);
+                }
+                report.say(&format!("== {} FAILED: {error}", scenario.name));
+                if let Some(console) = report.watched() {
+                    let lines = report::last_lines(&console, 60);
+                    println!("the end of {}:\n{lines}", console.display());
+                }
+                failed.push(scenario.name);
+            } else {
+                report.say(&format!("== {} passed", scenario.name));
+            }
+        }
+        crate::ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+        Ok(())
+    })
+}
+
+fn shell(host: &'static Host, arguments: &Arguments, report: &Report) -> Result<()> {
+    with_lab(arguments, report, |lab| {
+        let session = Session::interactive(lab, host)?;
+        println!(
+            "\n{}: {}\nPress Enter for a prompt. `poweroff` leaves in order, Ctrl-A X at once; \
+             Ctrl-C goes to the host.\n",
+            host.name, host.about
+        );
+        session.hand_over()
+    })
+}
+
+fn take(host: &'static Host, file: &Path, arguments: &Arguments, report: &Report) -> Result<()> {
+    with_lab(arguments, report, |lab| {
+        report.begin(&format!("capture {}", host.name));
+        let mut session = Session::start(lab, host)?;
+        for (address, function) in &session.functions {
+            let driver = function.driver.as_deref().unwrap_or("-");
+            let group = function
+                .group
+                .map_or("-".to_owned(), |group| group.to_string());
+            report.say(&format!(
+                "   {address} {} group {group} {driver}",
+                function.id
+            ));
+        }
+        let agent = session.agent()?;
+        let bytes = report.phase("capture", || capture::take(agent))?;
+        std::fs::write(file, bytes).context(|| format!("writing {}", file.display()))
+    })
+}

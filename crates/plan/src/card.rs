@@ -10,8 +10,9 @@ use crate::{
 /// The endpoints that make up the card of which `address` is a function, in address order.
 ///
 /// That is every endpoint of the slot that shares the function's vendor or its group; while groups
-/// are unknown, the whole slot. (Processors with graphics put unrelated functions of theirs, USB
-/// controllers and the security processor, into the slot of the GPU, each in a group of its own.)
+/// are unknown, the whole slot. AMD processors with graphics put unrelated functions of theirs, USB
+/// controllers and the security processor, into the slot of the GPU, each in a group of its own and
+/// with vendor 1022 instead of the GPU's 1002: those are never taken unseen.
 /// Where the card carries a PCIe switch, every endpoint below that switch belongs to it too: AMD
 /// cards since Navi have one in front of the GPU, Intel Arc has its audio function on a second branch
 /// of it. A switch belongs to the card if its vendor is the card's and it is not a root port; a
@@ -25,7 +26,7 @@ pub fn functions_of(facts: &Facts, address: Address) -> Vec<Address> {
         f.address.slot() == address.slot()
             && (f.ids.vendor == function.ids.vendor
                 || f.group == function.group
-                || facts.groups.is_empty())
+                || (facts.groups.is_empty() && !of_amd_processor(function, f)))
     };
     facts
         .functions
@@ -34,6 +35,11 @@ pub fn functions_of(facts: &Facts, address: Address) -> Vec<Address> {
         .filter(|f| in_slot(f) || top.is_some_and(|top| is_below(facts, f, top)))
         .map(|f| f.address)
         .collect()
+}
+
+/// `other` shares the slot of an AMD GPU, but is the processor's.
+fn of_amd_processor(gpu: &Function, other: &Function) -> bool {
+    gpu.ids.vendor == 0x1002 && other.ids.vendor == 0x1022
 }
 
 /// The display functions that a user would name: no virtual functions.

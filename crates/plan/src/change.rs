@@ -66,12 +66,15 @@ pub enum Expect {
         texts: Vec<(String, String)>,
     },
     /// Every normal Linux entry of the GRUB configuration carries these words, and no recovery
-    /// entry and no entry titled as being without passthru carries any of them.
+    /// entry and no entry titled as being without passthru carries passthru's own (`passthru.…`).
     GrubWords {
         /// The configuration that boots (the staged one is read while it is staged).
         path: String,
         /// Words, each whole.
         words: Vec<String>,
+        /// Words that no normal entry may carry any more.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        absent: Vec<String>,
     },
 }
 

@@ -425,7 +425,6 @@ fn the_display() {
         Warning,
         "BOOTFB",
     )
-    .also(&["display.remains:0000:01:00.0"])
     .run();
     case(
         "mux",

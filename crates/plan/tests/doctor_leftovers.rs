@@ -333,9 +333,7 @@ fn blacklists() {
             "modprobe.no-conf-suffix",
             Warning,
             "/etc/modprobe.d/vfio is about vfio",
-        )
-        // The planner reads it too: it may come to be read one day.
-        .also(&["modprobe.softdep-missing"]),
+        ),
     ];
     cases.iter().for_each(Case::run);
 }

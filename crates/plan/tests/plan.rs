@@ -162,6 +162,165 @@ fn words_that_nothing_overrules_are_taken_out_where_they_stand() {
 }
 
 #[test]
+fn a_word_that_had_to_go_stays_in_the_entries_without_passthru() {
+    let mut facts = without_iommu(debian());
+    facts.machine.cpu.vendor = passthru_plan::facts::CpuVendor::Amd;
+    facts.iommu.firmware_table = Measured::Value(Some("IVRS".into()));
+    let line = "GRUB_CMDLINE_LINUX=\"iommu=off\"";
+    let defaults = GRUB_DEFAULTS.replace("GRUB_CMDLINE_LINUX=\"\"", line);
+    facts
+        .files
+        .insert("/etc/default/grub".into(), text_file(&defaults, 0o644));
+    facts.kernel.cmdline = Measured::Value("root=UUID=1 ro quiet iommu=off".into());
+    let intent = Intent {
+        iommu_only: true,
+        ..Intent::default()
+    };
+    let first = plan(&facts, &intent);
+    assert_eq!((first.refusals.len(), first.words.len()), (0, 0));
+    let configured = applied(&facts, &first);
+    let drop_in = configured.text("/etc/default/grub.d/zz-passthru.cfg");
+    let drop_in = drop_in.expect("a drop-in, for the entries that keep the word");
+    assert!(drop_in.contains("PASSTHRU_RESTORED=\"iommu=off\""));
+    assert!(drop_in.contains("GRUB_CMDLINE_LINUX_RECOVERY"));
+    assert_eq!(plan(&configured, &first.intent).changes, []);
+    let waiting = verify(&configured, &first.intent);
+    assert_eq!(
+        (waiting.state, waiting.drift),
+        (State::RebootNeeded, vec![])
+    );
+
+    let composed = GRUB_DEFAULTS.replace("\"quiet\"", "\"quiet $EXTRA\"") + "EXTRA=1\n";
+    let composed = format!("EXTRA=\"iommu=off\"\n{composed}");
+    facts
+        .files
+        .insert("/etc/default/grub".into(), text_file(&composed, 0o644));
+    assert_eq!(refusals(&facts, &intent), ["iommu.off-word"]);
+}
+
+#[test]
+fn ids_that_lost_the_race_do_not_wake_up_in_every_entry() {
+    let mut facts = debian();
+    let old = "options vfio-pci ids=10de:1f08,10de:10f9 disable_vga=1\n";
+    let path = "/etc/modprobe.d/vfio.conf";
+    facts.files.insert(path.into(), text_file(old, 0o644));
+    let defaults = GRUB_DEFAULTS.replace(
+        "LINUX=\"\"",
+        "LINUX=\"vfio-pci.ids=10de:1f08 console=tty0\"",
+    );
+    facts
+        .files
+        .insert("/etc/default/grub".into(), text_file(&defaults, 0o644));
+    let first = plan(&facts, &gpu("01:00.0"));
+    assert_eq!(first.refusals, []);
+    let configured = applied(&facts, &first);
+    assert_eq!(
+        configured.text(path),
+        Some("options vfio-pci disable_vga=1\n")
+    );
+    assert!(
+        !configured
+            .text("/etc/default/grub")
+            .expect("it stays")
+            .contains("ids")
+    );
+    assert_eq!(plan(&configured, &first.intent).changes, []);
+
+    // A list that acts today is how the host is today.
+    for f in facts.functions.iter_mut().filter(|f| f.address.bus == 1) {
+        f.driver = Some("vfio-pci".into());
+    }
+    let second = plan(&facts, &gpu("01:00.0"));
+    assert!(!edits(&second).contains(&path));
+}
+
+#[test]
+fn two_transactions_are_both_as_planned() {
+    let mut facts = debian();
+    facts.functions.push(function(
+        "0000:02:00.0",
+        0x03_0000,
+        "1002:67df",
+        Some("amdgpu"),
+        Some(7),
+    ));
+    regroup(&mut facts);
+    let a = plan(&facts, &gpu("01:00.0"));
+    let with_a = applied(&facts, &a);
+    let b = plan(&with_a, &gpu("02:00.0"));
+    let with_both = applied(&with_a, &b);
+    for intent in [&a.intent, &b.intent] {
+        assert_eq!(plan(&with_both, intent).changes, []);
+    }
+    let only = Intent {
+        iommu_only: true,
+        ..Intent::default()
+    };
+    assert_eq!(
+        plan(&with_both, &only).words,
+        b.words,
+        "a binding is not lost"
+    );
+    let off = without_iommu(debian());
+    let first = plan(&off, &only);
+    let then = plan(&applied(&off, &first), &gpu("01:00.0"));
+    let both = applied(&applied(&off, &first), &then);
+    assert_eq!(plan(&both, &first.intent).changes, []);
+}
+
+#[test]
+fn a_damaged_image_is_no_image() {
+    let facts = debian();
+    let first = plan(&facts, &gpu("01:00.0"));
+    let mut configured = applied(&facts, &first);
+    let image = configured.kernel.installed[0].image.as_mut();
+    image.expect("an image").damage = Some("ends in the middle (truncated?)".into());
+    assert_eq!(verify(&configured, &first.intent).state, State::Drifted);
+}
+
+#[test]
+fn the_only_screen_and_the_only_network_are_not_given_away_unseen() {
+    let mut facts = debian();
+    facts.display.cards[0].connectors[0].connected = false;
+    facts.display.cards[1]
+        .connectors
+        .push(passthru_plan::facts::Connector {
+            name: "card1-DP-1".into(),
+            connected: true,
+            unknown: false,
+            enabled: true,
+        });
+    assert_eq!(refusals(&facts, &gpu("01:00.0")), ["display.only"]);
+
+    let mut facts = debian();
+    facts.uses.retain(|u| u.kind != UseKind::DefaultRoute);
+    facts.uses.push(passthru_plan::facts::Use {
+        address: address("0000:01:00.3"),
+        kind: UseKind::Network,
+        detail: "network on eth0".into(),
+    });
+    assert_eq!(refusals(&facts, &gpu("01:00.0")), ["host.network"]);
+}
+
+#[test]
+fn a_remapping_word_that_did_not_help_is_refused() {
+    let mut facts = debian();
+    facts.iommu.interrupt_remapping = Measured::Value(false);
+    let line = |words: &str| Measured::Value(format!("root=UUID=1 ro {words}"));
+    facts.kernel.cmdline = line("nointremap");
+    assert!(
+        plan(&facts, &gpu("01:00.0"))
+            .words
+            .contains(&"intremap=on".into())
+    );
+    facts.kernel.cmdline = line("nointremap intremap=on");
+    assert_eq!(
+        refusals(&facts, &gpu("01:00.0")),
+        ["iommu.interrupt-remapping"]
+    );
+}
+
+#[test]
 fn ids_of_all_sources_are_merged_into_the_last_word() {
     let mut facts = debian();
     facts.files.insert(
@@ -213,6 +372,7 @@ fn identical_twins_are_bound_by_address_and_other_boards_by_subsystem() {
         plan.words,
         [
             "vfio-pci.ids=10de:10f9:1043:86f0,10de:1adb",
+            "passthru.load=1",
             "passthru.bind=0000:01:00.0=10de:1f08/1043:86f0,0000:01:00.2=10de:1ada/1043:86f0"
         ]
     );
@@ -235,7 +395,7 @@ fn a_second_card_joins_the_first() {
         both.words[0],
         "vfio-pci.ids=10de:1f08,10de:10f9,10de:1adb,1002:67df"
     );
-    assert_eq!(both.words[1], first.words[1]);
+    assert_eq!(both.words[1..], first.words[1..]);
 }
 
 #[test]
@@ -356,6 +516,7 @@ fn the_only_display_needs_the_word_headless() {
         .push(passthru_plan::facts::Connector {
             name: "card1-DP-1".into(),
             connected: true,
+            unknown: false,
             enabled: true,
         });
     regroup(&mut facts);
@@ -496,11 +657,17 @@ fn verify_names_the_device_the_driver_and_the_reason() {
 #[test]
 fn the_menu_is_checked_entry_by_entry() {
     use passthru_plan::rules::grub_mistakes;
-    let words = ["vfio-pci.ids=10de:1f08".to_owned()];
-    assert_eq!(grub_mistakes(&grub_cfg(&words[0], true), &words), [""; 0]);
-    let lacking = grub_mistakes(&grub_cfg("", true), &words);
+    let words = ["passthru.load=1".to_owned()];
+    assert_eq!(
+        grub_mistakes(&grub_cfg(&words[0], true), &words, &[]),
+        [""; 0]
+    );
+    let lacking = grub_mistakes(&grub_cfg("", true), &words, &[]);
     assert_eq!(lacking.len(), 2, "{lacking:?}");
-    let everywhere = grub_cfg(&words[0], true).replace("single", "single vfio-pci.ids=10de:1f08");
-    assert!(grub_mistakes(&everywhere, &words)[0].contains("must not carry"));
-    assert_eq!(grub_mistakes("", &words), ["it has no normal Linux entry"]);
+    let everywhere = grub_cfg(&words[0], true).replace("single", "single passthru.load=1");
+    assert!(grub_mistakes(&everywhere, &words, &[])[0].contains("must not carry"));
+    assert_eq!(
+        grub_mistakes("", &words, &[]),
+        ["it has no normal Linux entry"]
+    );
 }

@@ -39,9 +39,10 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
         show(&host, &facts, &verification, out)?;
     }
     Ok(match verification.state {
-        State::Done => Outcome::Done,
+        // Nothing was planned, so nothing is out of plan.
+        State::Done | State::NothingApplied => Outcome::Done,
         State::RebootNeeded => Outcome::RebootNeeded,
-        State::Drifted | State::NothingApplied => Outcome::No,
+        State::Drifted => Outcome::No,
     })
 }
 

@@ -88,7 +88,7 @@ pub(crate) fn directive(root: &Path, name: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Is `root` a sample host written by [`write`]?
+/// Is `root` a sample host written by [`write()`]?
 pub(crate) fn is_sample(root: &Path) -> bool {
     root.join(MARKER).is_file()
 }

@@ -266,11 +266,24 @@ fn expectation(expect: &Expect) -> String {
             parts.extend(texts.iter().map(|(path, _)| path.clone()));
             format!("{path} opens, and holds {}", parts.join(", "))
         }
-        Expect::GrubWords { path, words } => format!(
-            "every normal entry of {path} carries {}; no recovery entry and no entry \
-             \"without passthru\" does",
-            words.join(" ")
-        ),
+        Expect::GrubWords {
+            path,
+            words,
+            absent,
+        } => {
+            let mut parts = Vec::new();
+            if !words.is_empty() {
+                parts.push(format!("carries {}", words.join(" ")));
+            }
+            if !absent.is_empty() {
+                parts.push(format!("is without {}", absent.join(" ")));
+            }
+            format!(
+                "every normal entry of {path} {}; no recovery entry and no entry \
+                 \"without passthru\" carries a word of passthru's",
+                parts.join(" and ")
+            )
+        }
     }
 }
 

@@ -96,6 +96,8 @@ fn turned_off() -> Sample {
     sample.without_groups();
     let cpu = sample.read("proc/cpuinfo");
     sample.write("proc/cpuinfo", &cpu.replace("AuthenticAMD", "GenuineIntel"));
+    sample.remove("sys/firmware/acpi/tables/IVRS");
+    sample.write("sys/firmware/acpi/tables/DMAR", "");
     sample
 }
 

@@ -5,8 +5,8 @@ use crate::support::{CARD, Sample};
 #[test]
 fn nothing_applied() {
     let sample = Sample::new();
-    insta::assert_snapshot!(sample.run(&["verify"]).exits(1));
-    let value = sample.run(&["verify", "--json"]).json(1);
+    insta::assert_snapshot!(sample.run(&["verify"]).exits(0));
+    let value = sample.run(&["verify", "--json"]).json(0);
     assert_eq!(value["state"], "nothing-applied");
 }
 

@@ -25,7 +25,10 @@ pub(super) fn observe(root: &Root, facts: &Facts) -> Boot {
         ]
         .iter()
         .find_map(|path| root.read(path).ok())
-        .is_some_and(|script| super::lossy(script).contains("default/grub.d")),
+        .map_or_else(
+            || Measured::not("grub-mkconfig was not found or cannot be read"),
+            |script| Measured::Value(super::lossy(script).contains("default/grub.d")),
+        ),
         post_update_hooks: post_update_hooks(root),
         ..Boot::default()
     };

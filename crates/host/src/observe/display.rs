@@ -85,6 +85,7 @@ fn connectors(root: &Root, card: &str, names: &[String]) -> Vec<Connector> {
             Connector {
                 name: name.clone(),
                 connected: is("status", "connected"),
+                unknown: is("status", "unknown"),
                 enabled: is("enabled", "enabled"),
             }
         })

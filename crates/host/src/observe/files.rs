@@ -52,7 +52,7 @@ const FILES: [&str; 38] = [
 ];
 
 /// Files of a directory: its path, and how the names start and end. Where a wrong suffix is a mistake
-/// people make (dracut.conf.d), all names are taken.
+/// people make (dracut.conf.d, modprobe.d), all names are taken.
 const DIRECTORIES: [(&str, &str, &str); 31] = [
     ("/boot/efi/loader/entries", "", ".conf"),
     ("/boot/loader/entries", "", ".conf"),
@@ -73,7 +73,7 @@ const DIRECTORIES: [(&str, &str, &str); 31] = [
     ("/etc/limine-entry-tool.d", "", ".conf"),
     ("/etc/mkinitcpio.conf.d", "", ""),
     ("/etc/mkinitcpio.d", "", ".preset"),
-    ("/etc/modprobe.d", "", ".conf"),
+    ("/etc/modprobe.d", "", ""),
     ("/etc/modules-load.d", "", ".conf"),
     ("/etc/systemd/system", "passthru", ""),
     ("/etc/systemd/system", "vfio", ""),

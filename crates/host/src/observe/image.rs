@@ -63,6 +63,16 @@ impl ImageError {
     }
 }
 
+impl ImageError {
+    /// The image was opened and would not boot.
+    pub const fn is_damage(&self) -> bool {
+        matches!(
+            self.problem,
+            Problem::Empty | Problem::Truncated | Problem::Damaged(_)
+        )
+    }
+}
+
 /// What is the matter with an image.
 #[derive(Debug, Error)]
 pub enum Problem {

@@ -142,6 +142,7 @@ fn initramfs(
         path,
         size,
         entries: Measured::not("the image was not opened"),
+        damage: None,
         texts: BTreeMap::new(),
     };
     if open {
@@ -150,7 +151,10 @@ fn initramfs(
                 image.entries = Measured::Value(content.entries);
                 image.texts = content.texts;
             }
-            Err(error) => image.entries = Measured::not(error.to_string()),
+            Err(error) => {
+                image.damage = error.is_damage().then(|| error.problem.to_string());
+                image.entries = Measured::not(error.to_string());
+            }
         }
     }
     Some(image)

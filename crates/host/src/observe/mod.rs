@@ -107,7 +107,7 @@ pub fn observe(root: &Root, wanted: Wanted) -> Facts {
     }
     let storage = (wanted.usage || wanted.host).then(|| block::Storage::observe(root));
     if let (Some(storage), true) = (&storage, wanted.usage) {
-        facts.uses = usage::observe(root, storage, &facts.functions);
+        (facts.uses, facts.keyboard_elsewhere) = usage::observe(root, storage, &facts.functions);
     }
     if let (Some(storage), true) = (&storage, wanted.host) {
         facts.iommu = iommu::observe(root);

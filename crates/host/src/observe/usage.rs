@@ -15,12 +15,12 @@ use super::{
 use crate::root::Root;
 
 /// Uses in order of function and gravity. Only uses that go through a known PCI function are listed:
-/// a network file system or a PS/2 keyboard is nobody's.
-pub(super) fn observe(root: &Root, storage: &Storage, functions: &[Function]) -> Vec<Use> {
+/// a network file system is nobody's. The second answer: a keyboard hangs on something else.
+pub(super) fn observe(root: &Root, storage: &Storage, functions: &[Function]) -> (Vec<Use>, bool) {
     let mut uses = Vec::new();
     disks(root, storage, functions, &mut uses);
     network(root, &mut uses);
-    inputs(root, &mut uses);
+    let keyboard_elsewhere = inputs(root, &mut uses);
     uses.retain(|usage| {
         functions
             .binary_search_by_key(&usage.address, |function| function.address)
@@ -28,7 +28,7 @@ pub(super) fn observe(root: &Root, storage: &Storage, functions: &[Function]) ->
     });
     uses.sort();
     uses.dedup();
-    uses
+    (uses, keyboard_elsewhere)
 }
 
 /// Mount points without which the host does not boot.
@@ -142,11 +142,16 @@ fn network(root: &Root, uses: &mut Vec<Use>) {
     }
 }
 
-fn inputs(root: &Root, uses: &mut Vec<Use>) {
+fn inputs(root: &Root, uses: &mut Vec<Use>) -> bool {
+    let mut keyboard_elsewhere = false;
     let text = super::text(root, "/proc/bus/input/devices");
-    let Measured::Value(text) = &text else { return };
+    let Measured::Value(text) = &text else {
+        return false;
+    };
     for input in procfs::inputs(text) {
         let Some(&address) = block::endpoints(input.path).first() else {
+            // PS/2 and the like hang on the platform; virtual ones are no keyboards.
+            keyboard_elsewhere |= input.keyboard && !input.path.contains("/virtual/");
             continue;
         };
         let name = input.name;
@@ -163,4 +168,5 @@ fn inputs(root: &Root, uses: &mut Vec<Use>) {
             }
         }
     }
+    keyboard_elsewhere
 }

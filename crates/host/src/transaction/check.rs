@@ -48,9 +48,9 @@ pub(super) fn unmet(
                 Measured::NotMeasured(why) => Err(why),
             }
         }
-        Expect::GrubWords { words, .. } => root
+        Expect::GrubWords { words, absent, .. } => root
             .text(path)
-            .map(|config| grub_mistakes(&config, words))
+            .map(|config| grub_mistakes(&config, words, absent))
             .map_err(|e| e.source.to_string()),
     };
     match found {

@@ -246,6 +246,7 @@ pub(crate) fn grub() -> Change {
         expect: vec![Expect::GrubWords {
             path: CONFIG.into(),
             words: vec!["iommu=pt".into()],
+            absent: Vec::new(),
         }],
         why: "test".into(),
     }

@@ -23,7 +23,7 @@ pub struct Boot {
     /// Free bytes of the file system that holds /boot.
     pub boot_free: Measured<u64>,
     /// `grub-mkconfig` sources /etc/default/grub.d/*.cfg (a Debian patch).
-    pub grub_dropins: bool,
+    pub grub_dropins: Measured<bool>,
     /// /etc/initramfs/post-update.d holds executables.
     pub post_update_hooks: Vec<String>,
 }
@@ -128,6 +128,9 @@ pub struct Image {
     pub size: u64,
     /// Paths of what it contains, sorted, without a leading slash; opened only when asked for.
     pub entries: Measured<Vec<String>>,
+    /// What is wrong with it, if it was opened and is damaged: it would not boot.
+    #[serde(default)]
+    pub damage: Option<String>,
     /// Text of the small configuration files in it that passthru puts there, by path.
     pub texts: BTreeMap<String, String>,
 }

@@ -41,11 +41,19 @@ pub struct Connector {
     pub name: String,
     /// `status` is `connected`.
     pub connected: bool,
+    /// `status` is `unknown`: the hardware or its driver cannot tell.
+    #[serde(default)]
+    pub unknown: bool,
     /// `enabled` is `enabled`.
     pub enabled: bool,
 }
 
 impl DrmCard {
+    /// Nothing speaks against a monitor being there.
+    pub fn may_have_monitor(&self) -> bool {
+        self.connectors.is_empty() || self.connectors.iter().any(|c| c.connected || c.unknown)
+    }
+
     /// A monitor (or a remote console's virtual one) is plugged in.
     pub fn has_monitor(&self) -> bool {
         self.connectors.iter().any(|connector| connector.connected)

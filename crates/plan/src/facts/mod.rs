@@ -43,6 +43,9 @@ pub struct Facts {
     pub boot: Boot,
     /// What the host itself needs, by function.
     pub uses: Vec<Use>,
+    /// A keyboard hangs on no PCI function (PS/2, a laptop's own).
+    #[serde(default)]
+    pub keyboard_elsewhere: bool,
     /// Configuration files that plans edit or findings read, by absolute path.
     pub files: BTreeMap<String, ConfigFile>,
     /// Kernel log and libvirt log lines that match a known symptom.

@@ -36,11 +36,28 @@ pub(super) fn check(draft: &mut Draft<'_>) {
                 "Give the host another network device first.",
             );
         }
+        let network = of(&[UseKind::Network]);
+        let other_network = facts.uses.iter().any(|u| {
+            matches!(u.kind, UseKind::Network | UseKind::DefaultRoute)
+                && !draft.is_chosen(u.address)
+        });
+        if !network.is_empty() && route.is_empty() && !other_network {
+            draft.refuse(
+                "host.network",
+                format!(
+                    "The host would lose its only network device that is up: {} ({}).",
+                    describe(function),
+                    network.join(", ")
+                ),
+                "Give the host another network device first.",
+            );
+        }
         let keyboards = of(&[UseKind::Keyboard]);
-        let other_keyboard = facts
-            .uses
-            .iter()
-            .any(|u| u.kind == UseKind::Keyboard && !draft.is_chosen(u.address));
+        let other_keyboard = facts.keyboard_elsewhere
+            || facts
+                .uses
+                .iter()
+                .any(|u| u.kind == UseKind::Keyboard && !draft.is_chosen(u.address));
         if !keyboards.is_empty() && !other_keyboard && !draft.intent.headless {
             draft.refuse(
                 "host.keyboard",

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::{Draft, describe};
 use crate::{
     card,
-    facts::{Facts, Function},
+    facts::{DrmCard, Facts, Function},
     pci::Address,
 };
 
@@ -24,21 +24,20 @@ pub(crate) enum Role {
     NotKnown,
 }
 
+fn drm_card<'a>(facts: &'a Facts, function: &Function) -> Option<&'a DrmCard> {
+    facts
+        .display
+        .cards
+        .iter()
+        .find(|card| card.function == Some(function.address))
+}
+
 pub(crate) fn role(facts: &Facts, function: &Function) -> Role {
     // A 3D controller (0302) has no VGA and no firmware console; only its driver can show a picture.
-    let has_card = facts
-        .display
-        .cards
-        .iter()
-        .any(|card| card.function == Some(function.address));
-    if function.is_on_vfio() || (function.class.sub() == 0x0302 && !has_card) {
+    let card = drm_card(facts, function);
+    if function.is_on_vfio() || (function.class.sub() == 0x0302 && card.is_none()) {
         return Role::Idle;
     }
-    let card = facts
-        .display
-        .cards
-        .iter()
-        .find(|card| card.function == Some(function.address));
     let primary = primary(facts) == Some(function.address);
     match card {
         Some(card) if card.has_monitor() || primary => Role::Shows,
@@ -76,14 +75,25 @@ pub(super) fn check(draft: &mut Draft<'_>) {
     let kept: Vec<_> = card::gpus(facts)
         .filter(|f| !draft.is_chosen(f.address) && !f.is_on_vfio())
         .collect();
+    if !taken.is_empty() && facts.machine.encrypted_root.is(&true) {
+        draft.notice(
+            "boot.sealed-key",
+            "The root disk is encrypted. If its key is sealed to the TPM with PCR 4, 8, 9 or 12, the changed kernel command line or initramfs keeps it from unsealing: have the passphrase or recovery key at hand for the next boot.",
+        );
+    }
     let showing: Vec<_> = taken
         .iter()
         .filter(|f| role(facts, f) != Role::Idle)
         .collect();
     let Some(first) = showing.first() else { return };
+    // A primary display without a cable shows nothing to anybody, unless it is a remote console.
+    let visible = |f: &Function| {
+        REMOTE_CONSOLES.contains(&f.ids.vendor)
+            || drm_card(facts, f).is_none_or(DrmCard::may_have_monitor)
+    };
     let keeps_picture = kept
         .iter()
-        .any(|f| role(facts, f) == Role::Shows && f.driver.is_some());
+        .any(|f| role(facts, f) == Role::Shows && f.driver.is_some() && visible(f));
     if keeps_picture {
         if let Some(console) = kept
             .iter()
@@ -112,7 +122,7 @@ pub(super) fn check(draft: &mut Draft<'_>) {
             if facts.machine.encrypted_root.is(&true) {
                 draft.notice(
                     "display.disk-password",
-                    "The root disk is encrypted: its password prompt will not be visible. Have another way to unlock it (TPM, clevis, SSH in the initramfs, serial console), or boot the entry \"… without passthru\".",
+                    "The root disk is encrypted: its password prompt will not be visible. Have another way to unlock it (clevis, SSH in the initramfs, a serial console, a TPM that does not measure the command line), or boot the entry \"… without passthru\".",
                 );
             }
             return;

@@ -53,6 +53,22 @@ pub(super) fn check(draft: &mut Draft<'_>) {
         return;
     }
     if !iommu::is_active(facts) {
+        let left: Vec<_> = facts
+            .functions
+            .iter()
+            .filter(|f| !f.class.is_bridge() && !draft.is_chosen(f.address))
+            .filter(|f| draft.chosen.iter().any(|a| a.slot() == f.address.slot()))
+            .map(describe)
+            .collect();
+        if !left.is_empty() {
+            draft.notice(
+                "groups.left-in-slot",
+                format!(
+                    "Left to the host although in the same slot, as parts of the processor: {}.",
+                    left.join(", ")
+                ),
+            );
+        }
         draft.notice(
             "groups.unknown",
             "There are no IOMMU groups yet, so what must travel together is not known. The card is taken by its slot; passthru verify checks the groups after the reboot. To see them first, do the IOMMU step alone: --iommu-only.",

@@ -35,11 +35,15 @@ pub(crate) fn is_left_out(facts: &Facts, function: &Function) -> bool {
         && function.ids.vendor == 0x8086
 }
 
+/// The firmware's table says which kind of IOMMU this is; without it, the processor's maker.
 fn is_intel(facts: &Facts) -> bool {
-    matches!(
-        facts.machine.cpu.vendor,
-        CpuVendor::Intel | CpuVendor::Zhaoxin
-    )
+    match facts.iommu.firmware_table.value() {
+        Some(Some(table)) => table == "DMAR",
+        _ => matches!(
+            facts.machine.cpu.vendor,
+            CpuVendor::Intel | CpuVendor::Zhaoxin
+        ),
+    }
 }
 
 /// Kernel command line words that turn the IOMMU on, or refusals.
@@ -54,8 +58,11 @@ pub(super) fn words(draft: &mut Draft<'_>) -> Vec<String> {
         words.push(String::from("intel_iommu=on"));
     }
     // Both have a later "on" that wins: intel_iommu_setup(), setup_irqremap().
-    let remapping_off = kargs::last_value(cmdline, "intremap").as_deref() == Some("off")
-        || kargs::words(cmdline).any(|w| w.is("nointremap"));
+    let last = kargs::words(cmdline)
+        .filter(|w| w.is("intremap") || w.is("nointremap"))
+        .last();
+    let remapping_off =
+        last.is_some_and(|w| w.is("nointremap") || w.value().as_deref() == Some("off"));
     if remapping_off && !draft.intent.allow_unsafe_interrupts || has(&ours, "intremap=on") {
         words.push(String::from("intremap=on"));
     }
@@ -67,7 +74,7 @@ pub(super) fn words(draft: &mut Draft<'_>) -> Vec<String> {
                 "The firmware offers no IOMMU (no DMAR or IVRS table).",
                 firmware_menu(facts),
             ),
-            Some(Some(_)) if facts.machine.cpu.vendor == CpuVendor::Amd && !turned_off(cmdline) => draft.refuse(
+            Some(Some(_)) if !is_intel(facts) && !turned_off(cmdline) => draft.refuse(
                 "iommu.inactive",
                 "The firmware offers an AMD IOMMU and nothing on the kernel command line turns it off, yet it is not active.",
                 "Look for \"AMD-Vi\" errors in the kernel log (sudo dmesg); a firmware update usually mends its table.",
@@ -106,7 +113,8 @@ fn has(words: &str, word: &str) -> bool {
     kargs::has_word(words, word)
 }
 
-fn turned_off(cmdline: &str) -> bool {
+/// A word that nothing overrules turns the IOMMU off.
+pub(super) fn turned_off(cmdline: &str) -> bool {
     OFF_FOR_GOOD.iter().any(|word| has(cmdline, word))
 }
 

@@ -32,7 +32,9 @@ pub(crate) fn verify(facts: &Facts, intent: &Intent) -> Verification {
         .filter(|word| cmdline.is_some_and(|cmdline| !kargs::has_word(cmdline, word)))
         .collect();
     let configured = drift.is_empty();
-    let rebooted = missing.is_empty();
+    // A word that had to go still stands on the line of a boot from before.
+    let off = !iommu::is_active(facts) && cmdline.is_some_and(|cmdline| iommu::turned_off(cmdline));
+    let rebooted = missing.is_empty() && !off;
     let devices: Vec<_> = plan
         .bindings
         .iter()
@@ -141,7 +143,8 @@ fn running_drift(facts: &Facts, plan: &Plan) -> Vec<String> {
     let mut drift = Vec::new();
     if !iommu::is_active(facts) {
         drift.push(
-            "The IOMMU is not active although its words are on the command line.".to_string(),
+            "The IOMMU is not active although nothing on the kernel command line turns it off: look for DMAR or AMD-Vi errors in the kernel log (sudo dmesg) and at the firmware setup."
+                .to_string(),
         );
         return drift;
     }

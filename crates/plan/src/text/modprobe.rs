@@ -66,6 +66,61 @@ pub fn option_values(text: &str, module: &str, parameter: &str) -> Vec<(usize, S
     found
 }
 
+/// `text` without the parameter `parameter` in its `options module …` directives; a directive that
+/// has no parameter left goes as well. `None` if it is not there.
+pub fn without_option(text: &str, module: &str, parameter: &str) -> Option<String> {
+    let found = option_values(text, module, parameter);
+    if found.is_empty() {
+        return None;
+    }
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let mut result = String::new();
+    let mut at = 0;
+    while let Some(&line) = lines.get(at) {
+        let mut end = at + 1;
+        while lines[end - 1].trim_end_matches('\n').ends_with('\\') && end < lines.len() {
+            end += 1;
+        }
+        let directive = &lines[at..end];
+        if found.iter().any(|(number, _)| *number == at + 1) {
+            let kept: Vec<String> = directive
+                .iter()
+                .map(|line| without_words(line, parameter))
+                .collect();
+            let whole = kept.concat();
+            if directives(&whole).iter().any(|d| d.arguments.len() > 1) {
+                result.push_str(&whole);
+            }
+        } else {
+            result.push_str(line);
+            directive[1..].iter().for_each(|line| result.push_str(line));
+        }
+        at = end;
+    }
+    Some(result)
+}
+
+/// `line` without its words `parameter=…` and the blanks before them.
+pub(crate) fn without_words(line: &str, parameter: &str) -> String {
+    let mut result = String::new();
+    let mut rest = line;
+    while !rest.is_empty() {
+        let blanks = rest.len() - rest.trim_start_matches([' ', '\t']).len();
+        let word = rest[blanks..].find(char::is_whitespace);
+        let end = word.map_or(rest.len(), |i| blanks + i).max(1);
+        let (part, tail) = rest.split_at(end.max(blanks).min(rest.len()));
+        let is_it = part
+            .trim_start()
+            .split_once('=')
+            .is_some_and(|(name, _)| same_name(name, parameter));
+        if !is_it {
+            result.push_str(part);
+        }
+        rest = tail;
+    }
+    result
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,7 +141,33 @@ mod tests {
         );
     }
 
+    #[test]
+    fn an_option_is_taken_out_and_the_rest_stays() {
+        let gone = |text| without_option(text, "vfio-pci", "ids");
+        assert_eq!(
+            gone("# mine\noptions vfio_pci ids=1:2 disable_vga=1\n").as_deref(),
+            Some("# mine\noptions vfio_pci disable_vga=1\n")
+        );
+        assert_eq!(
+            gone("a\noptions vfio-pci \\\n  ids=1:2\nb").as_deref(),
+            Some("a\nb")
+        );
+        assert_eq!(gone("options vfio disable=1\n"), None);
+        assert_eq!(without_words("vfio-pci ids=1:2 x\n", "ids"), "vfio-pci x\n");
+    }
+
     proptest! {
+        #[test]
+        fn what_is_taken_out_is_gone(text in "(options vfio-pci|softdep a|ids=1:2|x=y|\\\\\n|\n| |#){0,20}") {
+            match without_option(&text, "vfio-pci", "ids") {
+                Some(after) => {
+                    prop_assert!(option_values(&after, "vfio-pci", "ids").is_empty());
+                    prop_assert!(after.len() < text.len());
+                }
+                None => prop_assert!(option_values(&text, "vfio-pci", "ids").is_empty()),
+            }
+        }
+
         #[test]
         fn any_text_is_read(text in any::<String>()) {
             let _ = option_values(&text, "vfio-pci", "ids");

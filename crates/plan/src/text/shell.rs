@@ -64,21 +64,39 @@ pub fn assignments(text: &str) -> Vec<Assignment> {
 /// Values of all variables after the shell has read `texts` one after the other, as grub-mkconfig
 /// reads /etc/default/grub and its drop-ins. `None` for a variable whose value is not known.
 pub fn evaluate<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeMap<String, Option<String>> {
-    let mut variables = BTreeMap::new();
-    for text in texts {
+    evaluate_files(texts.into_iter().map(|text| ((), text)))
+        .into_iter()
+        .map(|(name, (value, ()))| (name, value))
+        .collect()
+}
+
+/// As [`evaluate`], and for each variable the file that set it last.
+pub fn evaluate_files<'a, F: Clone>(
+    files: impl IntoIterator<Item = (F, &'a str)>,
+) -> BTreeMap<String, (Option<String>, F)> {
+    let mut values: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let mut origins = BTreeMap::new();
+    for (file, text) in files {
         for assignment in assignments(text) {
-            let mut value = assignment.value(&variables);
+            let mut value = assignment.value(&values);
             if assignment.appends {
-                let old = variables
-                    .get(&assignment.name)
-                    .cloned()
-                    .unwrap_or(Some(String::new()));
-                value = old.zip(value).map(|(old, new)| old + &new);
+                let old = values.get(&assignment.name).cloned();
+                value = old
+                    .unwrap_or(Some(String::new()))
+                    .zip(value)
+                    .map(|(old, new)| old + &new);
             }
-            variables.insert(assignment.name, value);
+            origins.insert(assignment.name.clone(), file.clone());
+            values.insert(assignment.name, value);
         }
     }
-    variables
+    origins
+        .into_iter()
+        .map(|(name, file)| {
+            let value = values.remove(&name).flatten();
+            (name, (value, file))
+        })
+        .collect()
 }
 
 /// `text` without the whole word `word` in any value of `name`; `None` if it is not there. One blank

@@ -205,6 +205,7 @@ pub fn debian() -> Facts {
     let monitor = |name: &str| Connector {
         name: name.into(),
         connected: true,
+        unknown: false,
         enabled: true,
     };
     let mut facts = Facts {
@@ -256,6 +257,7 @@ pub fn debian() -> Facts {
                     path: format!("/boot/initrd.img-{RELEASE}"),
                     size: 40 << 20,
                     entries: Measured::not("not opened"),
+                    damage: None,
                     texts: BTreeMap::new(),
                 }),
             }],
@@ -287,7 +289,7 @@ pub fn debian() -> Facts {
             generator: Measured::Value(Generator::InitramfsTools),
             generator_evidence: vec!["/usr/share/initramfs-tools exists".into()],
             boot_free: Measured::Value(500 << 20),
-            grub_dropins: true,
+            grub_dropins: Measured::Value(true),
             ..Boot::default()
         },
         uses: vec![

@@ -164,6 +164,7 @@ fn drm(name: &str, function: Address, connected: bool) -> DrmCard {
         boot_display: None,
         connectors: vec![Connector {
             name: format!("{name}-HDMI-A-1"),
+            unknown: false,
             connected,
             enabled: connected,
         }],
@@ -203,6 +204,7 @@ pub fn healthy() -> Facts {
         path: format!("/boot/initrd.img-{RELEASE}"),
         size: 60 << 20,
         entries: Measured::not("not opened"),
+        damage: None,
         texts: Default::default(),
     });
     regroup(&mut facts);

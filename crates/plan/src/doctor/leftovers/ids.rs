@@ -9,7 +9,10 @@ use super::{
 use crate::{
     facts::{Facts, Generator},
     finding::{Finding, Severity},
-    rules::stack::{self, IdsSource},
+    rules::stack::{
+        self,
+        foreign::{IdsSource, Kind, foreign_ids},
+    },
     text::{
         ids::{Entry, List},
         kargs::{self, Word, same_name},
@@ -26,12 +29,13 @@ pub(super) fn check_all(view: &View<'_>, found: &mut Vec<Finding>) {
 
 /// The planner's list of sources, and those of boot loaders that it does not write yet.
 fn sources(view: &View<'_>) -> Vec<IdsSource> {
-    let mut sources = stack::foreign_ids(view.facts);
+    let mut sources = foreign_ids(view.facts);
     let mut add = |place: String, value: String| {
         sources.push(IdsSource {
             list: List::parse(&value),
             place,
             value,
+            kind: Kind::Other,
         });
     };
     let hits = view.cmdlines.hits(|w| w.is("vfio-pci.ids"));

@@ -1,14 +1,13 @@
 //! GRUB on Debian and Ubuntu: a drop-in with the words, and entries without them.
 
 use alloc::{
-    collections::BTreeMap,
     format,
     string::{String, ToString},
     vec,
     vec::Vec,
 };
 
-use super::{edit, words_to_remove};
+use super::{edit, foreign, words_to_remove};
 use crate::{
     change::{Change, Expect, Output},
     facts::Facts,
@@ -23,6 +22,8 @@ use crate::{
 pub(crate) const DROP_IN: &str = "/etc/default/grub.d/zz-passthru.cfg";
 /// Adds the entries without passthru's words, after all of the distribution's entries.
 const ENTRIES: &str = "/etc/grub.d/42_passthru";
+/// Variables that end up on the kernel command line: of all entries, and of the normal ones.
+const VARIABLES: [&str; 2] = ["GRUB_CMDLINE_LINUX", "GRUB_CMDLINE_LINUX_DEFAULT"];
 const DEFAULTS: &str = "/etc/default/grub";
 const CONFIG: &str = "/boot/grub/grub.cfg";
 /// grub-mkconfig overwrites its target in place, and a power cut there would leave half a menu.
@@ -44,15 +45,63 @@ export GRUB_CMDLINE_LINUX_DEFAULT GRUB_DISABLE_RECOVERY
 \t-e \"s/'gnulinux-/'passthru-without-/g\"
 ";
 
-fn drop_in_text(words: &[String]) -> String {
-    format!(
+/// Words that were taken out of the user's files and that entries without passthru keep.
+#[derive(Default)]
+struct Restored {
+    /// For the entries "… without passthru".
+    without: Vec<String>,
+    /// For the recovery entries.
+    recovery: Vec<String>,
+}
+
+impl Restored {
+    /// What an earlier plan wrote into the drop-in.
+    fn of(facts: &Facts) -> Self {
+        let mut values = shell::evaluate(facts.text(DROP_IN));
+        let mut words = |name| {
+            let value = values.remove(name).flatten().unwrap_or_default();
+            kargs::all_words(&value)
+                .map(|word| word.raw.into())
+                .collect()
+        };
+        Self {
+            without: words("PASSTHRU_RESTORED"),
+            recovery: words("PASSTHRU_RESTORED_RECOVERY"),
+        }
+    }
+}
+
+fn drop_in_text(words: &[String], restored: &Restored) -> String {
+    let mut text = String::from(
         "# Written by passthru. These words are added to the normal boot entries only; the recovery\n\
          # entries and the entries \"... without passthru\" stay as they were.\n\
-         # Taken away by: passthru undo\n\
-         export PASSTHRU_WITHOUT=\"$GRUB_CMDLINE_LINUX_DEFAULT\"\n\
-         GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT {}\"\n",
-        words.join(" ")
-    )
+         # Taken away by: passthru undo\n",
+    );
+    if restored.without.is_empty() {
+        text.push_str("export PASSTHRU_WITHOUT=\"$GRUB_CMDLINE_LINUX_DEFAULT\"\n");
+    } else {
+        text.push_str(&format!(
+            "PASSTHRU_RESTORED=\"{}\"\n\
+             export PASSTHRU_WITHOUT=\"$GRUB_CMDLINE_LINUX_DEFAULT $PASSTHRU_RESTORED\"\n",
+            restored.without.join(" ")
+        ));
+    }
+    if !restored.recovery.is_empty() {
+        text.push_str(&format!(
+            "PASSTHRU_RESTORED_RECOVERY=\"{}\"\n\
+             PASSTHRU_SINGLE=single\n\
+             if [ -x /lib/recovery-mode/recovery-menu ]; then PASSTHRU_SINGLE=recovery; fi\n\
+             export GRUB_CMDLINE_LINUX_RECOVERY=\"${{GRUB_CMDLINE_LINUX_RECOVERY:-$PASSTHRU_SINGLE}} $PASSTHRU_RESTORED_RECOVERY\"\n",
+            restored.recovery.join(" ")
+        ));
+    }
+    if !words.is_empty() {
+        text.push_str(&format!(
+            "GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT {}\"\n",
+            words.join(" ")
+        ));
+    }
+    text
 }
 
 /// The words a drop-in of ours adds.
@@ -62,22 +111,22 @@ pub(super) fn words_of(text: &str) -> Option<String> {
         .flatten()
 }
 
-/// Command lines that others configured: the file that set each one last, and its value.
-pub(super) fn foreign_cmdlines(facts: &Facts) -> Vec<(String, String)> {
-    let mut variables: BTreeMap<String, Option<String>> = BTreeMap::new();
-    let mut origin: BTreeMap<String, String> = BTreeMap::new();
-    for path in sources(facts).into_iter().filter(|path| path != DROP_IN) {
-        for assignment in shell::assignments(facts.text(&path).unwrap_or_default()) {
-            let value = assignment.value(&variables);
-            origin.insert(assignment.name.clone(), path.clone());
-            variables.insert(assignment.name, value);
-        }
-    }
-    ["GRUB_CMDLINE_LINUX", "GRUB_CMDLINE_LINUX_DEFAULT"]
+/// Command lines that others configured: the variable, the file that set it last, and its value.
+pub(super) fn foreign_cmdlines(facts: &Facts) -> Vec<(&'static str, String, String)> {
+    let paths: Vec<String> = sources(facts)
+        .into_iter()
+        .filter(|path| path != DROP_IN)
+        .collect();
+    let mut variables = shell::evaluate_files(
+        paths
+            .iter()
+            .filter_map(|path| Some((path, facts.text(path)?))),
+    );
+    VARIABLES
         .into_iter()
         .filter_map(|name| {
-            let value = variables.get(name).cloned().flatten()?;
-            Some((format!("{} ({name})", origin.get(name)?), value))
+            let (value, path) = variables.remove(name)?;
+            Some((name, path.clone(), value?))
         })
         .collect()
 }
@@ -95,35 +144,35 @@ pub(crate) fn sources(facts: &Facts) -> Vec<String> {
 
 pub(super) fn changes(draft: &mut Draft<'_>, words: &[String]) -> Vec<Change> {
     let facts = draft.facts;
-    let mut changes = remove_off_words(draft);
-    if words.is_empty() && changes.is_empty() {
+    let mut restored = Restored::of(facts);
+    let mut changes = take_out_words(draft, &mut restored);
+    if words.is_empty() && restored.without.is_empty() {
         return changes;
     }
-    if !words.is_empty() {
-        changes.extend(edit(
-            facts,
-            DROP_IN,
-            drop_in_text(words),
-            0o644,
-            "puts the words on the kernel command line of every normal boot entry; a drop-in, so /etc/default/grub stays yours",
-        ));
-        changes.extend(edit(
-            facts,
-            ENTRIES,
-            ENTRIES_TEXT.into(),
-            0o755,
-            "adds boot menu entries \"… without passthru\" for every kernel: the way back if a boot fails",
-        ));
-        menu_notice(draft);
-    }
-    if changes.is_empty() && is_as_planned(facts.text(CONFIG), words) {
+    changes.extend(edit(
+        facts,
+        DROP_IN,
+        drop_in_text(words, &restored),
+        0o644,
+        "puts the words on the kernel command line of every normal boot entry; a drop-in, so /etc/default/grub stays yours",
+    ));
+    changes.extend(edit(
+        facts,
+        ENTRIES,
+        ENTRIES_TEXT.into(),
+        0o755,
+        "adds boot menu entries \"… without passthru\" for every kernel: the way back if a boot fails",
+    ));
+    menu_notice(draft);
+    let absent = restored.without;
+    if changes.is_empty() && is_as_planned(facts.text(CONFIG), words, &absent) {
         return changes;
     }
     changes.push(Change::Run {
         argv: ["grub-mkconfig", "-o", STAGED].map(String::from).to_vec(),
         outputs: vec![Output { path: CONFIG.into(), staged: Some(STAGED.into()) }],
         family: None,
-        expect: vec![Expect::GrubWords { path: CONFIG.into(), words: words.to_vec() }],
+        expect: vec![Expect::GrubWords { path: CONFIG.into(), words: words.to_vec(), absent }],
         why: "makes the boot menu, beside the one in use; it takes its place in one step once every entry was checked".into(),
     });
     changes
@@ -131,19 +180,32 @@ pub(super) fn changes(draft: &mut Draft<'_>, words: &[String]) -> Vec<Change> {
 
 /// The configuration that boots carries `words` where it should. An unreadable one counts as right:
 /// it cannot be judged, and verify says that it was not measured.
-pub(super) fn is_as_planned(config: Option<&str>, words: &[String]) -> bool {
-    config.is_none_or(|text| mistakes(text, words).is_empty())
+fn is_as_planned(config: Option<&str>, words: &[String], absent: &[String]) -> bool {
+    config.is_none_or(|text| mistakes(text, words, absent).is_empty())
 }
 
-/// What is wrong with a GRUB configuration that should carry `words` on its normal entries only.
-pub fn mistakes(text: &str, words: &[String]) -> Vec<String> {
+/// What is wrong with a GRUB configuration that should carry `words` on its normal entries and
+/// `absent` on none of these. Other entries must not carry passthru's own words; ids there may be
+/// the user's.
+pub fn mistakes(text: &str, words: &[String], absent: &[String]) -> Vec<String> {
     let mut found = Vec::new();
     let mut normal = 0;
     for entry in grub_cfg::entries(text) {
         let carried = |word: &&String| kargs::has_word(&entry.cmdline, word);
+        let mut must_not = |word: &str| {
+            found.push(format!(
+                "the entry \"{}\" (line {}) must not carry {word}",
+                entry.title(),
+                entry.line
+            ));
+        };
         match entry.purpose() {
             Purpose::Normal => {
                 normal += 1;
+                absent
+                    .iter()
+                    .filter(carried)
+                    .for_each(|word| must_not(word));
                 for word in words.iter().filter(|word| !carried(word)) {
                     found.push(format!(
                         "the entry \"{}\" (line {}) lacks {word}",
@@ -153,16 +215,10 @@ pub fn mistakes(text: &str, words: &[String]) -> Vec<String> {
                 }
             }
             Purpose::Recovery | Purpose::WithoutPassthru => {
-                for word in words
-                    .iter()
-                    .filter(carried)
-                    .filter(|word| word.starts_with("vfio") || word.starts_with("passthru"))
-                {
-                    found.push(format!(
-                        "the entry \"{}\" (line {}) must not carry {word}",
-                        entry.title(),
-                        entry.line
-                    ));
+                for word in kargs::words(&entry.cmdline) {
+                    if word.name().starts_with("passthru.") {
+                        must_not(word.raw);
+                    }
                 }
             }
             Purpose::Other => {}
@@ -174,33 +230,106 @@ pub fn mistakes(text: &str, words: &[String]) -> Vec<String> {
     found
 }
 
-/// Removes the words that turn the IOMMU off and cannot be overruled by a later one.
-fn remove_off_words(draft: &Draft<'_>) -> Vec<Change> {
+/// Takes out of the user's files what cannot stay there: words that turn the IOMMU off and that no
+/// later word overrules, and dormant ids (see [`foreign`]).
+fn take_out_words(draft: &mut Draft<'_>, restored: &mut Restored) -> Vec<Change> {
     let facts = draft.facts;
+    let off = words_to_remove(draft);
+    let dormant = if draft.chosen.is_empty() || draft.intent.iommu_only {
+        Vec::new()
+    } else {
+        foreign::grub_words(facts)
+    };
     let mut changes = Vec::new();
-    for path in sources(facts) {
+    let mut texts: Vec<(String, String)> = Vec::new();
+    for path in sources(facts).into_iter().filter(|path| path != DROP_IN) {
         let Some(before) = facts.text(&path) else {
             continue;
         };
         let mut after = String::from(before);
-        let mut removed = Vec::new();
-        for word in words_to_remove(draft) {
-            for name in ["GRUB_CMDLINE_LINUX", "GRUB_CMDLINE_LINUX_DEFAULT"] {
-                if let Some(text) = shell::remove_word(&after, name, word) {
+        let mut why = Vec::new();
+        for variable in VARIABLES {
+            for &word in &off {
+                if let Some(text) = shell::remove_word(&after, variable, word) {
                     after = text;
-                    removed.push(word);
+                    why.push(format!(
+                        "{word} turns the IOMMU off, and no later word can turn it on again; it has to go from where it stands. The entries \"… without passthru\" keep it"
+                    ));
+                    let keep = |list: &mut Vec<String>| {
+                        if !list.iter().any(|kept| kept == word) {
+                            list.push(word.into());
+                        }
+                    };
+                    keep(&mut restored.without);
+                    if variable == "GRUB_CMDLINE_LINUX" {
+                        keep(&mut restored.recovery);
+                    }
+                }
+            }
+            for (_, word) in dormant.iter().filter(|(of, _)| *of == variable) {
+                if let Some(text) = shell::remove_word(&after, variable, word) {
+                    after = text;
+                    why.push(foreign::WHY.into());
                 }
             }
         }
-        if !removed.is_empty() {
-            let why = format!(
-                "{} turns the IOMMU off, and no later word can turn it on again; it has to go from where it stands",
-                removed.join(" and ")
+        if !why.is_empty() {
+            changes.extend(edit(facts, &path, after.clone(), 0o644, &why.join("; ")));
+        }
+        texts.push((path, after));
+    }
+    refuse_what_is_left(draft, &texts, &off, &dormant, restored);
+    changes
+}
+
+/// A word that is put together from variables, or comes from elsewhere, cannot be taken out by
+/// editing one value.
+fn refuse_what_is_left(
+    draft: &mut Draft<'_>,
+    texts: &[(String, String)],
+    off: &[&str],
+    dormant: &[(&str, String)],
+    restored: &Restored,
+) {
+    let values = shell::evaluate(texts.iter().map(|(_, text)| text.as_str()));
+    let on_line = |word: &str| {
+        VARIABLES.into_iter().find(|name| {
+            let value = values.get(*name).and_then(Option::as_deref);
+            value.is_some_and(|value| kargs::has_word(value, word))
+        })
+    };
+    let running = draft
+        .facts
+        .kernel
+        .cmdline
+        .value()
+        .map_or("", String::as_str);
+    for word in off.iter().copied() {
+        let kept = restored.without.iter().any(|kept| kept == word);
+        let place = match on_line(word) {
+            Some(name) => format!(
+                "{name} in the files of /etc/default/grub is put together from other variables"
+            ),
+            None if !kept && kargs::has_word(running, word) => String::from(
+                "it is on this boot's kernel command line, but not in /etc/default/grub or its drop-ins",
+            ),
+            None => continue,
+        };
+        draft.refuse(
+            "iommu.off-word",
+            format!("{word} turns the IOMMU off and cannot be taken out automatically: {place}."),
+            format!("Find where {word} comes from (grep -r {word} /etc/default /etc/grub.d /boot/grub/custom.cfg), remove it, and plan again."),
+        );
+    }
+    for (name, word) in dormant {
+        if on_line(word).is_some() {
+            draft.refuse(
+                "binding.other-ids",
+                format!("{word} in {name} does not act today and would once vfio-pci is loaded early; it is put together from other variables and cannot be taken out automatically."),
+                "Remove it from /etc/default/grub or its drop-ins, and plan again.",
             );
-            changes.extend(edit(facts, &path, after, 0o644, &why));
         }
     }
-    changes
 }
 
 /// Says so if the menu, and with it the way back, does not show by itself.

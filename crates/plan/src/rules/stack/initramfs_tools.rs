@@ -11,7 +11,7 @@ use alloc::{
     vec::Vec,
 };
 
-use super::edit;
+use super::{edit, foreign};
 use crate::{
     change::{Change, Expect, Output},
     facts::{Image, InstalledKernel, ModuleState},
@@ -44,7 +44,7 @@ manual_add_modules vfio_pci vfio_iommu_type1
 const SCRIPT_TEXT: &str = "\
 #!/bin/sh
 # Written by passthru: gives functions to vfio-pci before udev loads any driver.
-# Without vfio-pci.ids= or passthru.bind= on the kernel command line it does
+# Without passthru.load= or passthru.bind= on the kernel command line it does
 # nothing. Taken away by: passthru undo
 case \"$1\" in
 prereqs)
@@ -61,7 +61,7 @@ for word in $(cat /proc/cmdline); do
 \t\tbind=\"${word#*=}\"
 \t\tload=y
 \t\t;;
-\tvfio-pci.ids=* | vfio_pci.ids=*)
+\tpassthru.load=*)
 \t\tload=y
 \t\t;;
 \tesac
@@ -76,6 +76,15 @@ hex() {
 \tread -r value 2>/dev/null <\"$1\" || value=
 \techo \"${value#0x}\"
 }
+
+# By its path: the shell here is often busybox, whose own modprobe does not find
+# vfio-pci's parameters on the kernel command line.
+/sbin/modprobe -q vfio_iommu_type1
+/sbin/modprobe -q vfio-pci
+if [ ! -d /sys/bus/pci/drivers/vfio-pci ]; then
+\tsay \"vfio-pci could not be loaded; every function stays with its driver\"
+\texit 0
+fi
 
 # address=vendor:device[/subvendor:subdevice],...
 IFS=,
@@ -99,19 +108,7 @@ for entry in $bind; do
 \t\t# A driver built into the kernel was there first.
 \t\techo \"$address\" >\"$device/driver/unbind\"
 \tfi
-done
-
-modprobe -q vfio_iommu_type1
-modprobe -q vfio-pci || say \"vfio-pci could not be loaded\"
-
-for entry in $bind; do
-\taddress=\"${entry%%=*}\"
-\tdevice=\"/sys/bus/pci/devices/$address\"
-\t[ -e \"$device/driver_override\" ] && [ ! -e \"$device/driver\" ] || continue
-\tread -r override <\"$device/driver_override\"
-\tif [ \"$override\" = vfio-pci ]; then
-\t\techo \"$address\" >/sys/bus/pci/drivers_probe
-\tfi
+\techo \"$address\" >/sys/bus/pci/drivers_probe
 done
 exit 0
 ";
@@ -124,13 +121,13 @@ pub(super) fn changes(
     let facts = draft.facts;
     check_compression(draft);
     let rules = rules_text(draft, bindings);
-    let mut changes = Vec::new();
+    let mut changes = foreign::take_over(draft);
     changes.extend(edit(
         facts,
         MODPROBE,
         rules.clone(),
         0o644,
-        "loads vfio-pci before any driver of the card, wherever that driver is loaded; without ids on the command line it binds nothing",
+        "loads vfio-pci before any driver of the card, wherever that driver is loaded; by itself that binds nothing",
     ));
     changes.extend(edit(
         facts,
@@ -214,6 +211,9 @@ fn check_compression(draft: &mut Draft<'_>) {
 /// What an image that was opened lacks. One that was not opened cannot be judged here; verify says
 /// so.
 fn image_mistakes(kernel: &InstalledKernel, image: &Image, rules: &str) -> Vec<String> {
+    if let Some(damage) = &image.damage {
+        return vec![damage.clone()];
+    }
     match image.entries.value() {
         Some(found) => {
             crate::change::image_mistakes(&entries(kernel), &texts(rules), found, &image.texts)

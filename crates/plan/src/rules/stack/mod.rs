@@ -3,6 +3,7 @@
 //! Supported now: GRUB as Debian and Ubuntu set it up (drop-ins in /etc/default/grub.d) with
 //! initramfs-tools. Everything else is recognised and refused by name.
 
+pub(crate) mod foreign;
 pub(crate) mod grub;
 pub(crate) mod initramfs_tools;
 
@@ -19,9 +20,12 @@ use crate::{
     change::Change,
     facts::{BootLoader, Facts, Generator, InstalledKernel},
     plan::{BoundFunction, Method},
-    text::{ids, kargs, modprobe},
+    text::{ids, kargs},
 };
 
+/// The word that makes the script in the initramfs load vfio-pci before udev. Ids alone do not: they
+/// may be somebody else's, in entries that passthru has nothing to do with.
+pub(crate) const LOAD: &str = "passthru.load";
 /// The word that names functions by address for the script in the initramfs.
 pub(crate) const BIND: &str = "passthru.bind";
 
@@ -65,7 +69,18 @@ fn is_supported(draft: &mut Draft<'_>) -> bool {
     let later =
         "passthru devices, doctor and capture work on this host; binding at boot does not yet.";
     match boot.loader.value() {
-        Some(BootLoader::Grub) if boot.grub_dropins => {}
+        Some(BootLoader::Grub) if boot.grub_dropins.is(&true) => {}
+        Some(BootLoader::Grub) if boot.grub_dropins.value().is_none() => {
+            ok = false;
+            let why = boot.grub_dropins.why_not().unwrap_or_default().to_string();
+            draft.refuse(
+                "stack.loader",
+                format!(
+                    "Whether GRUB reads drop-ins in /etc/default/grub.d was not measured: {why}."
+                ),
+                "Run passthru on the host itself.",
+            );
+        }
         Some(BootLoader::Grub) => {
             ok = false;
             draft.refuse(
@@ -129,16 +144,24 @@ fn is_supported(draft: &mut Draft<'_>) -> bool {
     ok
 }
 
-/// `vfio-pci.ids=` and `passthru.bind=` for the bindings.
-///
-/// The ids parameter does not accumulate: modprobe passes every source to the kernel, which keeps
-/// the last one. So the word, which comes last, holds the entries of all other sources too.
+/// `vfio-pci.ids=`, `passthru.load=` and `passthru.bind=` for the bindings. What an earlier plan put
+/// there stays, in its order.
 fn binding_words(draft: &mut Draft<'_>, bindings: &[BoundFunction]) -> Vec<String> {
     let facts = draft.facts;
-    if bindings.is_empty() {
-        return Vec::new();
-    }
     let ours = own_words(facts);
+    if bindings.is_empty() {
+        let of_binding =
+            |word: &kargs::Word<'_>| word.is("vfio-pci.ids") || word.is(LOAD) || word.is(BIND);
+        return kargs::words(&ours)
+            .filter(of_binding)
+            .map(|word| word.raw.into())
+            .collect();
+    }
+    let by = |method| bindings.iter().filter(move |bound| bound.method == method);
+    let wanted: Vec<ids::Entry> = by(Method::Ids)
+        .filter_map(|bound| facts.function(bound.function.address))
+        .map(|function| binding::entry_for(draft, function))
+        .collect();
     let is_planned = |entry: &ids::Entry| {
         draft
             .chosen_functions()
@@ -151,33 +174,34 @@ fn binding_words(draft: &mut Draft<'_>, bindings: &[BoundFunction]) -> Vec<Strin
             entries.push(entry);
         }
     };
-    let foreign = foreign_ids(facts);
-    for list in foreign.iter().map(|source| &source.list) {
-        list.entries.iter().copied().for_each(&mut add);
-    }
-    // Our own earlier entries for other cards stay; for planned functions they are decided anew.
+    // Earlier entries for planned functions are decided anew; all others stay.
     for value in kargs::values(&ours, "vfio-pci.ids") {
         ids::List::parse(&value)
             .entries
             .into_iter()
-            .filter(|entry| !is_planned(entry))
+            .filter(|entry| !is_planned(entry) || wanted.contains(entry))
             .for_each(&mut add);
     }
-    let by = |method| bindings.iter().filter(move |bound| bound.method == method);
-    for bound in by(Method::Ids) {
-        if let Some(function) = facts.function(bound.function.address) {
-            add(binding::entry_for(draft, function));
-        }
+    let foreign = foreign::foreign_ids(facts);
+    for source in &foreign {
+        source.list.entries.iter().copied().for_each(&mut add);
     }
+    wanted.iter().copied().for_each(&mut add);
+
     let mut words = Vec::new();
-    let needs_word =
-        by(Method::Ids).next().is_some() || !kargs::values(&ours, "vfio-pci.ids").is_empty();
+    let needs_word = !wanted.is_empty()
+        || !kargs::values(&ours, "vfio-pci.ids").is_empty()
+        || foreign.iter().any(|source| source.is_dormant(facts));
     if needs_word && !entries.is_empty() {
         let list = ids::List::render(&entries);
         if list.len() > ids::LIMIT {
             draft.refuse(
                 "binding.too-many-ids",
-                format!("The ids list would be {} characters long; the kernel keeps {}.", list.len(), ids::LIMIT),
+                format!(
+                    "The ids list would be {} characters long; the kernel keeps {}.",
+                    list.len(),
+                    ids::LIMIT
+                ),
                 "Remove entries you no longer need from the other sources that passthru doctor names.",
             );
         }
@@ -188,82 +212,44 @@ fn binding_words(draft: &mut Draft<'_>, bindings: &[BoundFunction]) -> Vec<Strin
         draft.notice(
             "binding.other-ids",
             format!(
-                "vfio-pci.ids is already set in {}. Only the last list counts for the kernel, so the new word holds those entries too; they stay where they are.",
+                "vfio-pci.ids is already set in {}. Only the last list counts for the kernel, so the new word holds those entries too.",
                 places.join(" and ")
             ),
         );
     }
+    words.push(format!("{LOAD}=1"));
 
-    let mut bind: Vec<String> = kargs::values(&ours, BIND)
-        .iter()
-        .flat_map(|value| value.split(',').map(String::from).collect::<Vec<_>>())
-        .filter(|entry| {
-            let selector = entry.parse::<crate::intent::Selector>();
-            selector.is_ok_and(|selector| !draft.is_chosen(selector.address))
-        })
+    let mut bind: Vec<String> = Vec::new();
+    let planned: Vec<String> = by(Method::ByAddress)
+        .map(|bound| bound.function.to_string())
         .collect();
-    bind.extend(by(Method::ByAddress).map(|bound| bound.function.to_string()));
+    for value in kargs::values(&ours, BIND) {
+        for entry in value.split(',') {
+            let selector = entry.parse::<crate::intent::Selector>();
+            let stays = selector.is_ok_and(|selector| !draft.is_chosen(selector.address));
+            if stays || planned.iter().any(|p| p == entry) {
+                bind.push(entry.into());
+            }
+        }
+    }
+    bind.extend(
+        planned
+            .into_iter()
+            .filter(|entry| !bind.contains(entry))
+            .collect::<Vec<_>>(),
+    );
     if !bind.is_empty() {
         words.push(format!("{BIND}={}", bind.join(",")));
     }
     words
 }
 
-/// An ids list of somebody else.
-pub(crate) struct IdsSource {
-    /// Where it stands: `/etc/modprobe.d/vfio.conf line 1`.
-    pub(crate) place: String,
-    /// As it is written.
-    pub(crate) value: String,
-    /// As the kernel reads it.
-    pub(crate) list: ids::List,
-}
-
-/// Every configured ids list that is not passthru's: boot loader, modprobe.d, initramfs modules.
-pub(crate) fn foreign_ids(facts: &Facts) -> Vec<IdsSource> {
-    let mut found = Vec::new();
-    let mut add = |place: String, value: &str| {
-        found.push(IdsSource {
-            place,
-            value: value.into(),
-            list: ids::List::parse(value),
-        });
-    };
-    for (path, cmdline) in grub::foreign_cmdlines(facts) {
-        for value in kargs::values(&cmdline, "vfio-pci.ids") {
-            add(path.clone(), &value);
-        }
+/// Words that turn the IOMMU off for good and have to go.
+fn words_to_remove(draft: &Draft<'_>) -> Vec<&'static str> {
+    if iommu::is_active(draft.facts) {
+        return Vec::new();
     }
-    for (path, file) in &facts.files {
-        let Some(text) = file.text.value() else {
-            continue;
-        };
-        if path.contains("/modprobe.d/") && path != initramfs_tools::MODPROBE {
-            for (line, value) in modprobe::option_values(text, "vfio-pci", "ids") {
-                add(format!("{path} line {line}"), &value);
-            }
-        }
-        if path == "/etc/initramfs-tools/modules" {
-            for (number, line) in text.lines().enumerate() {
-                let mut words = kargs::all_words(line);
-                if words.next().is_some_and(|module| module.is("vfio-pci")) {
-                    for word in words.filter(|word| word.is("ids")) {
-                        add(
-                            format!("{path} line {}", number + 1),
-                            &word.value().unwrap_or_default(),
-                        );
-                    }
-                }
-            }
-        }
-    }
-    found
-}
-
-/// Words that turn the IOMMU off for good and where they stand, for removal.
-pub(super) fn words_to_remove(draft: &Draft<'_>) -> impl Iterator<Item = &'static str> {
-    let active = iommu::is_active(draft.facts);
-    iommu::OFF_FOR_GOOD.into_iter().filter(move |_| !active)
+    iommu::OFF_FOR_GOOD.to_vec()
 }
 
 /// An edit of `path` to `after`, unless it has that text already.

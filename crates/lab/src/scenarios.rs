@@ -1,0 +1,75 @@
+//! What passthru must do on real hosts.
+
+mod harness;
+mod iommu_off;
+mod no_remap;
+mod power_cut;
+mod static_binding;
+mod twins;
+mod without_words;
+
+use crate::error::Result;
+use crate::session::Lab;
+
+/// A story with a host in it, which succeeds or says what was not as promised.
+pub struct Scenario {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it proves, in one sentence.
+    pub about: &'static str,
+    /// Every change must pass it; the others try the lab itself.
+    pub core: bool,
+    /// Does it.
+    pub run: fn(&Lab<'_>) -> Result<()>,
+}
+
+/// All of them.
+pub static SCENARIOS: [Scenario; 7] = [
+    Scenario {
+        name: "static",
+        about: "doctor, apply, reboot, verify, a guest with the card, undo, every byte back",
+        core: true,
+        run: static_binding::run,
+    },
+    Scenario {
+        name: "without-words",
+        about: "a bound host started from its recovery entry behaves as before",
+        core: true,
+        run: without_words::run,
+    },
+    Scenario {
+        name: "power-cut",
+        about: "the power goes at six points of apply; the host boots and recovers",
+        core: true,
+        run: power_cut::run,
+    },
+    Scenario {
+        name: "twins",
+        about: "of two identical cards one is bound, the other keeps its drivers",
+        core: true,
+        run: twins::run,
+    },
+    Scenario {
+        name: "iommu-off",
+        about: "an IOMMU switched off on the command line: one plan, one reboot, done",
+        core: true,
+        run: iommu_off::run,
+    },
+    Scenario {
+        name: "no-remap",
+        about: "without interrupt remapping apply refuses, and works with consent",
+        core: true,
+        run: no_remap::run,
+    },
+    Scenario {
+        name: "harness",
+        about: "the lab itself, without passthru: a card bound by hand, a guest, reboots, a power cut",
+        core: false,
+        run: harness::run,
+    },
+];
+
+/// The scenario of that name.
+pub fn find(name: &str) -> Option<&'static Scenario> {
+    SCENARIOS.iter().find(|scenario| scenario.name == name)
+}

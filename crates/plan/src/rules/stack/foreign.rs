@@ -1,0 +1,190 @@
+//! Ids lists that others configured: where they stand, whether they act, and how they are taken over.
+//!
+//! The ids parameter does not accumulate: modprobe passes every source to the kernel, which keeps the
+//! last one. So passthru's word, which comes last, holds the entries of all other sources too. A list
+//! that acts today (its functions are on vfio-pci) stays where it is. A dormant one (an attempt that
+//! lost the race against the graphics driver) would wake up in every boot entry once vfio-pci is
+//! loaded early, the entries without passthru included; it is taken out, and undo puts it back.
+
+use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
+
+use super::{edit, grub, initramfs_tools};
+use crate::{
+    change::Change,
+    facts::{Facts, Function},
+    rules::{Draft, groups::is_exempt_driver},
+    text::{ids, kargs, modprobe},
+};
+
+/// An ids list of somebody else.
+pub(crate) struct IdsSource {
+    /// Where it stands: `/etc/modprobe.d/vfio.conf line 1`.
+    pub(crate) place: String,
+    /// As it is written.
+    pub(crate) value: String,
+    /// As the kernel reads it.
+    pub(crate) list: ids::List,
+    /// What kind of place that is.
+    pub(crate) kind: Kind,
+}
+
+/// Where an ids list stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A word in a variable of the boot loader's defaults.
+    Grub {
+        /// The variable.
+        variable: &'static str,
+        /// The word as the kernel gets it.
+        word: String,
+    },
+    /// An `options` line of modprobe.d.
+    Modprobe {
+        /// The file.
+        path: String,
+    },
+    /// A line of initramfs-tools' modules.
+    InitramfsModules,
+    /// Somewhere else.
+    Other,
+}
+
+const MODULES: &str = "/etc/initramfs-tools/modules";
+
+/// Every configured ids list that is not passthru's: boot loader, modprobe.d, initramfs modules.
+pub(crate) fn foreign_ids(facts: &Facts) -> Vec<IdsSource> {
+    let mut found = Vec::new();
+    let mut add = |place: String, value: &str, kind: Kind| {
+        found.push(IdsSource {
+            place,
+            value: value.into(),
+            list: ids::List::parse(value),
+            kind,
+        });
+    };
+    for (variable, path, cmdline) in grub::foreign_cmdlines(facts) {
+        for word in kargs::words(&cmdline).filter(|word| word.is("vfio-pci.ids")) {
+            let value = word.value().unwrap_or_default();
+            let kind = Kind::Grub {
+                variable,
+                word: word.raw.into(),
+            };
+            add(format!("{path} ({variable})"), &value, kind);
+        }
+    }
+    for (path, file) in &facts.files {
+        let Some(text) = file.text.value() else {
+            continue;
+        };
+        if path.contains("/modprobe.d/")
+            && path.ends_with(".conf")
+            && path != initramfs_tools::MODPROBE
+        {
+            for (line, value) in modprobe::option_values(text, "vfio-pci", "ids") {
+                let kind = Kind::Modprobe { path: path.clone() };
+                add(format!("{path} line {line}"), &value, kind);
+            }
+        }
+        if path == MODULES {
+            for (number, line) in text.lines().enumerate() {
+                let mut words = kargs::all_words(line);
+                if words.next().is_some_and(|module| module.is("vfio-pci")) {
+                    for word in words.filter(|word| word.is("ids")) {
+                        let place = format!("{path} line {}", number + 1);
+                        add(
+                            place,
+                            &word.value().unwrap_or_default(),
+                            Kind::InitramfsModules,
+                        );
+                    }
+                }
+            }
+        }
+    }
+    found
+}
+
+impl IdsSource {
+    /// It names a function that another driver has: it does not act today.
+    pub(crate) fn is_dormant(&self, facts: &Facts) -> bool {
+        let held = |f: &Function| {
+            f.driver
+                .as_deref()
+                .is_some_and(|driver| !is_exempt_driver(driver))
+        };
+        self.list.entries.iter().any(|entry| {
+            facts
+                .functions
+                .iter()
+                .any(|f| entry.matches(f.ids, f.subsystem, f.class) && held(f))
+        })
+    }
+}
+
+/// Why a dormant list is taken out of its place.
+pub(super) const WHY: &str = "its vfio-pci ids did not act until now; with vfio-pci loaded early they would, in every boot entry. passthru's own word carries them, for the normal entries only";
+
+/// Edits that take dormant lists out of modprobe.d and initramfs-tools' modules. Those in the boot
+/// loader's defaults are [`grub_words`].
+pub(super) fn take_over(draft: &mut Draft<'_>) -> Vec<Change> {
+    let facts = draft.facts;
+    let mut texts: BTreeMap<String, String> = BTreeMap::new();
+    for source in foreign_ids(facts) {
+        if !source.is_dormant(facts) {
+            continue;
+        }
+        let path = match &source.kind {
+            Kind::Modprobe { path } => path.clone(),
+            Kind::InitramfsModules => MODULES.into(),
+            Kind::Grub { .. } | Kind::Other => continue,
+        };
+        if !path.starts_with("/etc/") {
+            draft.refuse(
+                "binding.other-ids",
+                format!("{} sets vfio-pci ids that do not act today and would once vfio-pci is loaded early; the file is not the administrator's to edit.", source.place),
+                "Remove the package that brought it, or put a file of the same name into /etc/modprobe.d without that line.",
+            );
+            continue;
+        }
+        let text = texts
+            .get(&path)
+            .map_or_else(|| facts.text(&path), |t| Some(t.as_str()));
+        let Some(text) = text else { continue };
+        let after = match source.kind {
+            Kind::Modprobe { .. } => modprobe::without_option(text, "vfio-pci", "ids"),
+            _ => Some(without_module_ids(text)),
+        };
+        if let Some(after) = after {
+            texts.insert(path, after);
+        }
+    }
+    texts
+        .into_iter()
+        .filter_map(|(path, after)| edit(facts, &path, after, 0o644, WHY))
+        .collect()
+}
+
+/// Dormant words in the boot loader's defaults: the variable and the word.
+pub(super) fn grub_words(facts: &Facts) -> Vec<(&'static str, String)> {
+    foreign_ids(facts)
+        .into_iter()
+        .filter(|source| source.is_dormant(facts))
+        .filter_map(|source| match source.kind {
+            Kind::Grub { variable, word } => Some((variable, word)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn without_module_ids(text: &str) -> String {
+    text.split_inclusive('\n')
+        .map(|line| {
+            let module = kargs::all_words(line).next();
+            if module.is_some_and(|module| module.is("vfio-pci")) {
+                modprobe::without_words(line, "ids")
+            } else {
+                line.into()
+            }
+        })
+        .collect()
+}
