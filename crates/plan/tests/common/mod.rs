@@ -368,7 +368,8 @@ pub fn applied(facts: &Facts, plan: &passthru_plan::Plan) -> Facts {
                 };
             }
             Change::Run { argv, .. } if argv[0] == "grub-mkconfig" => {
-                let menu = grub_cfg(&plan.words.join(" "), !plan.words.is_empty());
+                let fallback = facts.files.contains_key("/etc/grub.d/42_passthru");
+                let menu = grub_cfg(&plan.words.join(" "), fallback);
                 facts
                     .files
                     .insert("/boot/grub/grub.cfg".into(), text_file(&menu, 0o600));
