@@ -428,3 +428,26 @@ pub fn rebooted(facts: &Facts, plan: &passthru_plan::Plan) -> Facts {
         .retain(|card| card.function.is_none_or(|f| !bound.contains(&f)));
     facts
 }
+
+pub fn refusals(facts: &Facts, intent: &Intent) -> Vec<String> {
+    let plan = passthru_plan::plan(facts, intent);
+    assert!(
+        plan.refusals.is_empty() || plan.changes.is_empty(),
+        "a refused plan does nothing"
+    );
+    plan.refusals.into_iter().map(|r| r.id).collect()
+}
+
+pub fn notices(plan: &passthru_plan::Plan) -> Vec<&str> {
+    plan.notices.iter().map(|n| n.id.as_str()).collect()
+}
+
+pub fn edits(plan: &passthru_plan::Plan) -> Vec<&str> {
+    plan.changes
+        .iter()
+        .filter_map(|change| match change {
+            passthru_plan::Change::Edit { path, .. } => Some(path.as_str()),
+            passthru_plan::Change::Run { .. } => None,
+        })
+        .collect()
+}
