@@ -25,7 +25,7 @@ pub fn functions_of(facts: &Facts, address: Address) -> Vec<Address> {
     let in_slot = |f: &Function| {
         f.address.slot() == address.slot()
             && (f.ids.vendor == function.ids.vendor
-                || f.group == function.group
+                || (f.group.is_some() && f.group == function.group)
                 || (facts.groups.is_empty() && !of_amd_processor(function, f)))
     };
     facts

@@ -353,6 +353,10 @@ impl Tools {
                  \tinitrd /boot/initrd.img-{kernel}\n}}\n"
             ));
         }
+        text.push_str(
+            "menuentry 'Linux without passthru' $menuentry_id_option 'without' {\n\
+             \tlinux /boot/vmlinuz root=/dev/sda\n}\n",
+        );
         let path = self.real(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         let mut file = fs::OpenOptions::new()

@@ -34,7 +34,8 @@ fn method(draft: &Draft<'_>, function: &Function) -> (Method, String) {
             ),
         );
     }
-    if function.is_on_vfio() && is_bound_by_address(draft, function) {
+    if (function.is_on_vfio() || function.driver.is_none()) && is_bound_by_address(draft, function)
+    {
         // The driver that was there first is no longer to be seen.
         return (
             Method::ByAddress,

@@ -75,7 +75,7 @@ pub(super) fn check(draft: &mut Draft<'_>) {
     let kept: Vec<_> = card::gpus(facts)
         .filter(|f| !draft.is_chosen(f.address) && !f.is_on_vfio())
         .collect();
-    if !taken.is_empty() && facts.machine.encrypted_root.is(&true) {
+    if facts.machine.encrypted_root.is(&true) {
         draft.notice(
             "boot.sealed-key",
             "The root disk is encrypted. If its key is sealed to the TPM with PCR 4, 8, 9 or 12, the changed kernel command line or initramfs keeps it from unsealing: have the passphrase or recovery key at hand for the next boot.",
@@ -109,7 +109,7 @@ pub(super) fn check(draft: &mut Draft<'_>) {
         }
         return;
     }
-    let known = role(facts, first) == Role::Shows;
+    let known = showing.iter().any(|f| role(facts, f) == Role::Shows);
     if kept.is_empty() || known {
         if draft.intent.headless {
             draft.notice(

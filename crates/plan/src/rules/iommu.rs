@@ -36,7 +36,7 @@ pub(crate) fn is_left_out(facts: &Facts, function: &Function) -> bool {
 }
 
 /// The firmware's table says which kind of IOMMU this is; without it, the processor's maker.
-fn is_intel(facts: &Facts) -> bool {
+pub(super) fn is_intel(facts: &Facts) -> bool {
     match facts.iommu.firmware_table.value() {
         Some(Some(table)) => table == "DMAR",
         _ => matches!(

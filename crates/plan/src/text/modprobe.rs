@@ -38,7 +38,7 @@ pub fn directives(text: &str) -> Vec<Directive> {
                 None => break,
             }
         }
-        let mut words = joined.split_whitespace();
+        let mut words = joined.split_ascii_whitespace();
         match words.next() {
             Some(keyword) if !keyword.starts_with('#') => found.push(Directive {
                 line: number + 1,
@@ -78,7 +78,11 @@ pub fn without_option(text: &str, module: &str, parameter: &str) -> Option<Strin
     let mut at = 0;
     while let Some(&line) = lines.get(at) {
         let mut end = at + 1;
-        while lines[end - 1].trim_end_matches('\n').ends_with('\\') && end < lines.len() {
+        while lines[end - 1]
+            .trim_end_matches(['\r', '\n'])
+            .ends_with('\\')
+            && end < lines.len()
+        {
             end += 1;
         }
         let directive = &lines[at..end];
@@ -106,7 +110,7 @@ pub(crate) fn without_words(line: &str, parameter: &str) -> String {
     let mut rest = line;
     while !rest.is_empty() {
         let blanks = rest.len() - rest.trim_start_matches([' ', '\t']).len();
-        let word = rest[blanks..].find(char::is_whitespace);
+        let word = rest[blanks..].find(|c: char| c.is_ascii_whitespace());
         let end = word.map_or(rest.len(), |i| blanks + i).max(1);
         let (part, tail) = rest.split_at(end.max(blanks).min(rest.len()));
         let is_it = part
@@ -158,7 +162,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_taken_out_is_gone(text in "(options vfio-pci|softdep a|ids=1:2|x=y|\\\\\n|\n| |#){0,20}") {
+        fn what_is_taken_out_is_gone(text in "(options vfio-pci|softdep a|ids=1:2|x=y|\\\\\n|\r\n|\n| |\u{a0}|#){0,20}") {
             match without_option(&text, "vfio-pci", "ids") {
                 Some(after) => {
                     prop_assert!(option_values(&after, "vfio-pci", "ids").is_empty());

@@ -368,7 +368,8 @@ pub fn applied(facts: &Facts, plan: &passthru_plan::Plan) -> Facts {
                 };
             }
             Change::Run { argv, .. } if argv[0] == "grub-mkconfig" => {
-                let menu = grub_cfg(&plan.words.join(" "), !plan.words.is_empty());
+                let fallback = facts.files.contains_key("/etc/grub.d/42_passthru");
+                let menu = grub_cfg(&plan.words.join(" "), fallback);
                 facts
                     .files
                     .insert("/boot/grub/grub.cfg".into(), text_file(&menu, 0o600));
@@ -426,4 +427,27 @@ pub fn rebooted(facts: &Facts, plan: &passthru_plan::Plan) -> Facts {
         .cards
         .retain(|card| card.function.is_none_or(|f| !bound.contains(&f)));
     facts
+}
+
+pub fn refusals(facts: &Facts, intent: &Intent) -> Vec<String> {
+    let plan = passthru_plan::plan(facts, intent);
+    assert!(
+        plan.refusals.is_empty() || plan.changes.is_empty(),
+        "a refused plan does nothing"
+    );
+    plan.refusals.into_iter().map(|r| r.id).collect()
+}
+
+pub fn notices(plan: &passthru_plan::Plan) -> Vec<&str> {
+    plan.notices.iter().map(|n| n.id.as_str()).collect()
+}
+
+pub fn edits(plan: &passthru_plan::Plan) -> Vec<&str> {
+    plan.changes
+        .iter()
+        .filter_map(|change| match change {
+            passthru_plan::Change::Edit { path, .. } => Some(path.as_str()),
+            passthru_plan::Change::Run { .. } => None,
+        })
+        .collect()
 }

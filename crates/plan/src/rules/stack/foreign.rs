@@ -1,10 +1,11 @@
 //! Ids lists that others configured: where they stand, whether they act, and how they are taken over.
 //!
 //! The ids parameter does not accumulate: modprobe passes every source to the kernel, which keeps the
-//! last one. So passthru's word, which comes last, holds the entries of all other sources too. A list
-//! that acts today (its functions are on vfio-pci) stays where it is. A dormant one (an attempt that
-//! lost the race against the graphics driver) would wake up in every boot entry once vfio-pci is
-//! loaded early, the entries without passthru included; it is taken out, and undo puts it back.
+//! last one. So passthru's word, which comes last, holds the entries of lists that act today (their
+//! functions are on vfio-pci) or name nothing here; these stay where they are. A dormant list (an
+//! attempt that lost the race against another driver) would wake up in every boot entry once vfio-pci
+//! is loaded early, and take whatever it names, the host's own devices included. It is taken out, its
+//! entries go nowhere, and undo puts it back.
 
 use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 
@@ -79,6 +80,7 @@ pub(crate) fn foreign_ids(facts: &Facts) -> Vec<IdsSource> {
         if path.contains("/modprobe.d/")
             && path.ends_with(".conf")
             && path != initramfs_tools::MODPROBE
+            && !is_shadowed(facts, path)
         {
             for (line, value) in modprobe::option_values(text, "vfio-pci", "ids") {
                 let kind = Kind::Modprobe { path: path.clone() };
@@ -104,25 +106,62 @@ pub(crate) fn foreign_ids(facts: &Facts) -> Vec<IdsSource> {
     found
 }
 
+/// A file of the same name in a directory of higher precedence replaces it (modprobe.d(5)).
+fn is_shadowed(facts: &Facts, path: &str) -> bool {
+    let Some((_, name)) = path.rsplit_once('/') else {
+        return false;
+    };
+    ["/etc/modprobe.d/", "/run/modprobe.d/"]
+        .iter()
+        .take_while(|directory| !path.starts_with(**directory))
+        .any(|directory| facts.files.contains_key(&format!("{directory}{name}")))
+}
+
 impl IdsSource {
-    /// It names a function that another driver has: it does not act today.
+    /// It names a function that another driver has: at least in part it does not act today.
     pub(crate) fn is_dormant(&self, facts: &Facts) -> bool {
-        let held = |f: &Function| {
+        self.names(facts, |f| {
             f.driver
                 .as_deref()
                 .is_some_and(|driver| !is_exempt_driver(driver))
-        };
+        })
+    }
+
+    /// It names a function that is on vfio-pci.
+    fn acts(&self, facts: &Facts) -> bool {
+        self.names(facts, Function::is_on_vfio)
+    }
+
+    fn names(&self, facts: &Facts, is: impl Fn(&Function) -> bool) -> bool {
         self.list.entries.iter().any(|entry| {
             facts
                 .functions
                 .iter()
-                .any(|f| entry.matches(f.ids, f.subsystem, f.class) && held(f))
+                .any(|f| entry.matches(f.ids, f.subsystem, f.class) && is(f))
         })
     }
 }
 
+/// Refuses lists that act for some functions and are dormant for others: neither leaving them nor
+/// taking them out keeps the other boot entries as they are.
+pub(super) fn refuse_mixed(draft: &mut Draft<'_>) {
+    let facts = draft.facts;
+    for source in foreign_ids(facts) {
+        if source.is_dormant(facts) && source.acts(facts) {
+            draft.refuse(
+                "binding.other-ids",
+                format!(
+                    "The ids list in {} ({}) acts for some of its functions and not for others, which vfio-pci would take once it is loaded early.",
+                    source.place, source.value
+                ),
+                "Take the list out yourself, make the initramfs and the boot menu anew, reboot, and plan again: passthru then binds the whole card.",
+            );
+        }
+    }
+}
+
 /// Why a dormant list is taken out of its place.
-pub(super) const WHY: &str = "its vfio-pci ids did not act until now; with vfio-pci loaded early they would, in every boot entry. passthru's own word carries them, for the normal entries only";
+pub(super) const WHY: &str = "its vfio-pci ids did not act until now; with vfio-pci loaded early they would, in every boot entry. What the plan binds is in passthru's own words";
 
 /// Edits that take dormant lists out of modprobe.d and initramfs-tools' modules. Those in the boot
 /// loader's defaults are [`grub_words`].

@@ -190,6 +190,7 @@ fn is_as_planned(config: Option<&str>, words: &[String], absent: &[String]) -> b
 pub fn mistakes(text: &str, words: &[String], absent: &[String]) -> Vec<String> {
     let mut found = Vec::new();
     let mut normal = 0;
+    let mut without = 0;
     for entry in grub_cfg::entries(text) {
         let carried = |word: &&String| kargs::has_word(&entry.cmdline, word);
         let mut must_not = |word: &str| {
@@ -214,7 +215,8 @@ pub fn mistakes(text: &str, words: &[String], absent: &[String]) -> Vec<String> 
                     ));
                 }
             }
-            Purpose::Recovery | Purpose::WithoutPassthru => {
+            purpose @ (Purpose::Recovery | Purpose::WithoutPassthru) => {
+                without += usize::from(purpose == Purpose::WithoutPassthru);
                 for word in kargs::words(&entry.cmdline) {
                     if word.name().starts_with("passthru.") {
                         must_not(word.raw);
@@ -223,6 +225,9 @@ pub fn mistakes(text: &str, words: &[String], absent: &[String]) -> Vec<String> 
             }
             Purpose::Other => {}
         }
+    }
+    if without == 0 {
+        found.push("it has no entry \"… without passthru\", the way back".into());
     }
     if normal == 0 {
         found.push("it has no normal Linux entry".into());
@@ -318,7 +323,7 @@ fn refuse_what_is_left(
         draft.refuse(
             "iommu.off-word",
             format!("{word} turns the IOMMU off and cannot be taken out automatically: {place}."),
-            format!("Find where {word} comes from (grep -r {word} /etc/default /etc/grub.d /boot/grub/custom.cfg), remove it, and plan again."),
+            format!("Find where {word} comes from (grep -r {word} /etc/default /etc/grub.d /boot/grub/custom.cfg), remove it, reboot, and plan again."),
         );
     }
     for (name, word) in dormant {

@@ -29,8 +29,8 @@ const MODPROBE_IN_IMAGE: &str = "etc/modprobe.d/passthru.conf";
 
 const HOOK_TEXT: &str = "\
 #!/bin/sh
-# Written by passthru: puts vfio-pci into the initramfs. It is loaded there only
-# if the kernel command line asks for it. Taken away by: passthru undo
+# Written by passthru: puts vfio-pci into the initramfs. It binds only what the
+# kernel command line names. Taken away by: passthru undo
 case \"$1\" in
 prereqs)
 \techo \"\"

@@ -157,6 +157,7 @@ fn binding_words(draft: &mut Draft<'_>, bindings: &[BoundFunction]) -> Vec<Strin
             .map(|word| word.raw.into())
             .collect();
     }
+    foreign::refuse_mixed(draft);
     let by = |method| bindings.iter().filter(move |bound| bound.method == method);
     let wanted: Vec<ids::Entry> = by(Method::Ids)
         .filter_map(|bound| facts.function(bound.function.address))
@@ -174,24 +175,28 @@ fn binding_words(draft: &mut Draft<'_>, bindings: &[BoundFunction]) -> Vec<Strin
             entries.push(entry);
         }
     };
+    let mut foreign = foreign::foreign_ids(facts);
+    foreign.retain(|source| !source.is_dormant(facts));
+    let is_foreign = |entry: &ids::Entry| {
+        foreign
+            .iter()
+            .any(|source| source.list.entries.contains(entry))
+    };
     // Earlier entries for planned functions are decided anew; all others stay.
     for value in kargs::values(&ours, "vfio-pci.ids") {
         ids::List::parse(&value)
             .entries
             .into_iter()
-            .filter(|entry| !is_planned(entry) || wanted.contains(entry))
+            .filter(|entry| !is_planned(entry) || wanted.contains(entry) || is_foreign(entry))
             .for_each(&mut add);
     }
-    let foreign = foreign::foreign_ids(facts);
     for source in &foreign {
         source.list.entries.iter().copied().for_each(&mut add);
     }
     wanted.iter().copied().for_each(&mut add);
 
     let mut words = Vec::new();
-    let needs_word = !wanted.is_empty()
-        || !kargs::values(&ours, "vfio-pci.ids").is_empty()
-        || foreign.iter().any(|source| source.is_dormant(facts));
+    let needs_word = !wanted.is_empty() || !kargs::values(&ours, "vfio-pci.ids").is_empty();
     if needs_word && !entries.is_empty() {
         let list = ids::List::render(&entries);
         if list.len() > ids::LIMIT {
@@ -249,7 +254,11 @@ fn words_to_remove(draft: &Draft<'_>) -> Vec<&'static str> {
     if iommu::is_active(draft.facts) {
         return Vec::new();
     }
-    iommu::OFF_FOR_GOOD.to_vec()
+    let intel = iommu::is_intel(draft.facts);
+    iommu::OFF_FOR_GOOD
+        .into_iter()
+        .filter(|word| !(intel && *word == "amd_iommu=off"))
+        .collect()
 }
 
 /// An edit of `path` to `after`, unless it has that text already.
