@@ -5,6 +5,20 @@ mod common;
 use common::*;
 use passthru_plan::{Change, Intent, Measured, plan, plan::Method, verify, verify::State};
 
+/// The Debian host with an AMD card beside the NVIDIA one.
+fn with_a_second_card() -> passthru_plan::Facts {
+    let mut facts = debian();
+    facts.functions.push(function(
+        "0000:02:00.0",
+        0x03_0000,
+        "1002:67df",
+        Some("amdgpu"),
+        Some(7),
+    ));
+    regroup(&mut facts);
+    facts
+}
+
 #[test]
 fn a_built_in_driver_is_remembered_after_it_let_go() {
     let facts = debian();
@@ -190,15 +204,7 @@ fn ids_that_lost_the_race_do_not_wake_up_in_every_entry() {
 
 #[test]
 fn two_transactions_are_both_as_planned() {
-    let mut facts = debian();
-    facts.functions.push(function(
-        "0000:02:00.0",
-        0x03_0000,
-        "1002:67df",
-        Some("amdgpu"),
-        Some(7),
-    ));
-    regroup(&mut facts);
+    let facts = with_a_second_card();
     let a = plan(&facts, &gpu("01:00.0"));
     let with_a = applied(&facts, &a);
     let b = plan(&with_a, &gpu("02:00.0"));
@@ -300,15 +306,7 @@ fn identical_twins_are_bound_by_address_and_other_boards_by_subsystem() {
 
 #[test]
 fn a_second_card_joins_the_first() {
-    let mut facts = debian();
-    facts.functions.push(function(
-        "0000:02:00.0",
-        0x03_0000,
-        "1002:67df",
-        Some("amdgpu"),
-        Some(7),
-    ));
-    regroup(&mut facts);
+    let facts = with_a_second_card();
     let first = plan(&facts, &gpu("01:00.0"));
     let both = plan(&applied(&facts, &first), &gpu("02:00.0"));
     assert_eq!(

@@ -158,8 +158,22 @@ fn binding_words(draft: &mut Draft<'_>, bindings: &[BoundFunction]) -> Vec<Strin
             .collect();
     }
     foreign::refuse_mixed(draft);
-    let by = |method| bindings.iter().filter(move |bound| bound.method == method);
-    let wanted: Vec<ids::Entry> = by(Method::Ids)
+    let mut words = Vec::new();
+    words.extend(ids_word(draft, &ours, bindings));
+    words.push(format!("{LOAD}=1"));
+    words.extend(bind_word(draft, &ours, bindings));
+    words
+}
+
+/// Bindings by `method`.
+fn by(bindings: &[BoundFunction], method: Method) -> impl Iterator<Item = &BoundFunction> {
+    bindings.iter().filter(move |bound| bound.method == method)
+}
+
+/// `vfio-pci.ids=`: passthru's entries in `ours`, those of lists that act, and those of `bindings`.
+fn ids_word(draft: &mut Draft<'_>, ours: &str, bindings: &[BoundFunction]) -> Option<String> {
+    let facts = draft.facts;
+    let wanted: Vec<ids::Entry> = by(bindings, Method::Ids)
         .filter_map(|bound| facts.function(bound.function.address))
         .map(|function| binding::entry_for(draft, function))
         .collect();
@@ -183,7 +197,7 @@ fn binding_words(draft: &mut Draft<'_>, bindings: &[BoundFunction]) -> Vec<Strin
             .any(|source| source.list.entries.contains(entry))
     };
     // Earlier entries for planned functions are decided anew; all others stay.
-    for value in kargs::values(&ours, "vfio-pci.ids") {
+    for value in kargs::values(ours, "vfio-pci.ids") {
         ids::List::parse(&value)
             .entries
             .into_iter()
@@ -195,24 +209,11 @@ fn binding_words(draft: &mut Draft<'_>, bindings: &[BoundFunction]) -> Vec<Strin
     }
     wanted.iter().copied().for_each(&mut add);
 
-    let mut words = Vec::new();
-    let needs_word = !wanted.is_empty() || !kargs::values(&ours, "vfio-pci.ids").is_empty();
-    if needs_word && !entries.is_empty() {
-        let list = ids::List::render(&entries);
-        if list.len() > ids::LIMIT {
-            draft.refuse(
-                "binding.too-many-ids",
-                format!(
-                    "The ids list would be {} characters long; the kernel keeps {}.",
-                    list.len(),
-                    ids::LIMIT
-                ),
-                "Remove entries you no longer need from the other sources that passthru doctor names.",
-            );
-        }
-        words.push(format!("vfio-pci.ids={list}"));
+    let needs_word = !wanted.is_empty() || !kargs::values(ours, "vfio-pci.ids").is_empty();
+    if !needs_word {
+        return None;
     }
-    if !foreign.is_empty() && needs_word {
+    if !foreign.is_empty() {
         let places: Vec<_> = foreign.iter().map(|source| source.place.as_str()).collect();
         draft.notice(
             "binding.other-ids",
@@ -222,31 +223,45 @@ fn binding_words(draft: &mut Draft<'_>, bindings: &[BoundFunction]) -> Vec<Strin
             ),
         );
     }
-    words.push(format!("{LOAD}=1"));
+    if entries.is_empty() {
+        return None;
+    }
+    let list = ids::List::render(&entries);
+    if list.len() > ids::LIMIT {
+        draft.refuse(
+            "binding.too-many-ids",
+            format!(
+                "The ids list would be {} characters long; the kernel keeps {}.",
+                list.len(),
+                ids::LIMIT
+            ),
+            "Remove entries you no longer need from the other sources that passthru doctor names.",
+        );
+    }
+    Some(format!("vfio-pci.ids={list}"))
+}
 
-    let mut bind: Vec<String> = Vec::new();
-    let planned: Vec<String> = by(Method::ByAddress)
+/// `passthru.bind=`: passthru's entries in `ours` and those of `bindings`.
+fn bind_word(draft: &Draft<'_>, ours: &str, bindings: &[BoundFunction]) -> Option<String> {
+    let planned: Vec<String> = by(bindings, Method::ByAddress)
         .map(|bound| bound.function.to_string())
         .collect();
-    for value in kargs::values(&ours, BIND) {
+    let mut entries: Vec<String> = Vec::new();
+    for value in kargs::values(ours, BIND) {
         for entry in value.split(',') {
             let selector = entry.parse::<crate::intent::Selector>();
             let stays = selector.is_ok_and(|selector| !draft.is_chosen(selector.address));
             if stays || planned.iter().any(|p| p == entry) {
-                bind.push(entry.into());
+                entries.push(entry.into());
             }
         }
     }
-    bind.extend(
-        planned
-            .into_iter()
-            .filter(|entry| !bind.contains(entry))
-            .collect::<Vec<_>>(),
-    );
-    if !bind.is_empty() {
-        words.push(format!("{BIND}={}", bind.join(",")));
+    for entry in planned {
+        if !entries.contains(&entry) {
+            entries.push(entry);
+        }
     }
-    words
+    (!entries.is_empty()).then(|| format!("{BIND}={}", entries.join(",")))
 }
 
 /// Words that turn the IOMMU off for good and have to go.
