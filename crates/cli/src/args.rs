@@ -155,11 +155,14 @@ pub(crate) struct Want {
     /// Only turn the IOMMU on; bind nothing yet.
     #[arg(long)]
     pub(crate) iommu_only: bool,
+    /// No trial boot: the next boot has it, and so has every later one.
+    #[arg(long)]
+    pub(crate) no_trial: bool,
     /// Read what is wanted from a TOML file with the same words as keys.
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["gpu", "with", "binding", "headless", "allow_unsafe_interrupts", "iommu_only"]
+        conflicts_with_all = ["gpu", "with", "binding", "headless", "allow_unsafe_interrupts", "iommu_only", "no_trial"]
     )]
     pub(crate) intent: Option<PathBuf>,
 }

@@ -22,8 +22,28 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// The changes take effect at the next boot.
     pub reboot: bool,
+    /// The next boot is a trial: `changes` leave the default entry alone.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trial: Option<Trial>,
+    /// The transaction that this one makes permanent, if a trial has proved itself.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub continues: Option<u32>,
     /// What will be true afterwards, one statement each.
     pub outcome: Vec<String>,
+}
+
+/// What happens around a trial boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    /// Title of the entry that is started once.
+    pub entry: String,
+    /// Words that only this entry carries, beside the plan's.
+    pub words: Vec<String>,
+    /// What will be done once the trial boot has proved itself. It is planned anew then, for kernels
+    /// may have come or gone.
+    pub keep: Vec<Change>,
+    /// What worked before: what the trial boot is held to.
+    pub baseline: crate::facts::Health,
 }
 
 /// A function a plan binds.

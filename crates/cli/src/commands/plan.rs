@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use passthru_plan::{Facts, Intent, Plan};
+use passthru_plan::{Facts, Intent, Plan, intent::TrialBoot};
 use serde::Serialize;
 
 use crate::{
@@ -85,6 +85,7 @@ pub(super) fn apply_words(args: &Want, resolved: &Intent) -> Vec<String> {
             resolved.allow_unsafe_interrupts,
         ),
         ("--iommu-only", resolved.iommu_only),
+        ("--no-trial", resolved.trial == TrialBoot::Never),
     ] {
         if set {
             words.push(flag.into());
@@ -104,6 +105,11 @@ pub(super) fn intent(args: &Want) -> Result<Intent> {
             headless: args.headless,
             allow_unsafe_interrupts: args.allow_unsafe_interrupts,
             iommu_only: args.iommu_only,
+            trial: if args.no_trial {
+                TrialBoot::Never
+            } else {
+                TrialBoot::IfPossible
+            },
         },
     };
     if intent.gpu.is_empty() && !intent.iommu_only {

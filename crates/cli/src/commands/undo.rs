@@ -103,7 +103,12 @@ pub(super) fn preview(record: &Record, out: &mut Out) -> Result<()> {
                 };
                 out.text(&format!("  {what}{path}"))?;
             }
-            Change::Run { outputs, .. } => {
+            Change::Copy { to, .. } => out.text(&format!("  remove {to}"))?,
+            Change::Run { undo, outputs, .. } => {
+                if let (Some(undo), true) = (undo, outputs.is_empty()) {
+                    let shown = crate::show::plan::command(undo);
+                    out.text(&format!("  run {shown}"))?;
+                }
                 for output in outputs {
                     out.text(&format!("  put back {}", output.path))?;
                 }

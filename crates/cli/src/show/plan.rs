@@ -208,8 +208,15 @@ fn change(out: &mut Out, number: usize, count: usize, change: &Change) -> io::Re
             out.wrapped(Line::new().plain("    "), Style::Dim, why)?;
             diff::show(out, path, before.as_deref(), after.as_deref())
         }
+        Change::Copy { from, to, why } => {
+            out.line(&lead("copy").put(Style::Accent, from))?;
+            out.wrapped(Line::new().plain("    "), Style::Dim, why)?;
+            let label = Line::new().plain("    ").dim("writes  ");
+            out.wrapped(label, Style::Plain, to)
+        }
         Change::Run {
             argv,
+            undo,
             outputs,
             family,
             expect,
@@ -217,6 +224,10 @@ fn change(out: &mut Out, number: usize, count: usize, change: &Change) -> io::Re
         } => {
             out.line(&lead("run").put(Style::Accent, command(argv)))?;
             out.wrapped(Line::new().plain("    "), Style::Dim, why)?;
+            if let Some(undo) = undo {
+                let label = Line::new().plain("    ").dim("undo    ");
+                out.wrapped(label, Style::Plain, &command(undo))?;
+            }
             for output in outputs {
                 let via = output
                     .staged
@@ -248,6 +259,7 @@ pub(crate) fn brief(change: &Change) -> String {
             path, after: None, ..
         } => format!("remove {path}"),
         Change::Edit { path, .. } => format!("edit {path}"),
+        Change::Copy { from, to, .. } => format!("copy {from} to {to}"),
         Change::Run { argv, .. } => format!("run {}", command(argv)),
     }
 }
@@ -270,21 +282,31 @@ fn expectation(expect: &Expect) -> String {
             path,
             words,
             absent,
-        } => {
-            let mut parts = Vec::new();
-            if !words.is_empty() {
-                parts.push(format!("carries {}", words.join(" ")));
-            }
-            if !absent.is_empty() {
-                parts.push(format!("is without {}", absent.join(" ")));
-            }
-            format!(
-                "every normal entry of {path} {}; no recovery entry and no entry \
-                 \"without passthru\" carries a word of passthru's",
-                parts.join(" and ")
-            )
-        }
+        } => format!(
+            "every normal entry of {path} {}; no recovery entry and no entry \
+             \"without passthru\" carries a word of passthru's",
+            carries(words, absent)
+        ),
+        Expect::EntryWords {
+            path,
+            words,
+            absent,
+        } => format!(
+            "the kernel command line of {path} {}",
+            carries(words, absent)
+        ),
     }
+}
+
+fn carries(words: &[String], absent: &[String]) -> String {
+    let mut parts = Vec::new();
+    if !words.is_empty() {
+        parts.push(format!("carries {}", words.join(" ")));
+    }
+    if !absent.is_empty() {
+        parts.push(format!("is without {}", absent.join(" ")));
+    }
+    parts.join(" and ")
 }
 
 /// An argument vector as a person would type it.

@@ -227,7 +227,7 @@ fn touches(back: &Back<'_, '_>, decision: &Decision) -> Result<Vec<Touch>, Troub
                     touches.extend(touch::outputs(root, paths, *step)?);
                 }
             }
-            Action::RemoveDirectory { .. } => {}
+            Action::Reverse { .. } | Action::RemoveDirectory { .. } => {}
         }
     }
     let mut seen = BTreeSet::new();

@@ -125,6 +125,8 @@ pub(crate) fn plan(facts: &Facts, intent: &Intent) -> Plan {
         words,
         changes,
         reboot,
+        trial: None,
+        continues: None,
         outcome: statements,
     }
 }

@@ -1,5 +1,6 @@
 //! File formats: text in, values out, one format per file.
 
+pub mod bls;
 pub mod cpio;
 pub mod grub_cfg;
 pub mod ids;

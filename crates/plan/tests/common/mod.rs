@@ -401,6 +401,7 @@ pub fn applied(facts: &Facts, plan: &passthru_plan::Plan) -> Facts {
                     image.texts = texts.iter().cloned().collect();
                 }
             }
+            Change::Copy { .. } => {}
             Change::Run { argv, .. } => panic!("no stand-in for {argv:?}"),
         }
     }
@@ -447,7 +448,7 @@ pub fn edits(plan: &passthru_plan::Plan) -> Vec<&str> {
         .iter()
         .filter_map(|change| match change {
             passthru_plan::Change::Edit { path, .. } => Some(path.as_str()),
-            passthru_plan::Change::Run { .. } => None,
+            _ => None,
         })
         .collect()
 }

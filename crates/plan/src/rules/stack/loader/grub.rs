@@ -7,7 +7,8 @@ use alloc::{
     vec::Vec,
 };
 
-use super::{edit, foreign, words_to_remove};
+use super::Steps;
+use crate::rules::stack::{edit, foreign, words_to_remove};
 use crate::{
     change::{Change, Expect, Output},
     facts::Facts,
@@ -112,7 +113,7 @@ pub(super) fn words_of(text: &str) -> Option<String> {
 }
 
 /// Command lines that others configured: the variable, the file that set it last, and its value.
-pub(super) fn foreign_cmdlines(facts: &Facts) -> Vec<(&'static str, String, String)> {
+pub(crate) fn foreign_cmdlines(facts: &Facts) -> Vec<(&'static str, String, String)> {
     let paths: Vec<String> = sources(facts)
         .into_iter()
         .filter(|path| path != DROP_IN)
@@ -142,7 +143,16 @@ pub(crate) fn sources(facts: &Facts) -> Vec<String> {
         .collect()
 }
 
-pub(super) fn changes(draft: &mut Draft<'_>, words: &[String]) -> Vec<Change> {
+/// What GRUB needs done.
+pub(super) fn steps(draft: &mut Draft<'_>, words: &[String], _trial_words: &[String]) -> Steps {
+    Steps {
+        before: Vec::new(),
+        trial: Err("passthru does not make trial entries for GRUB yet".into()),
+        keep: changes(draft, words),
+    }
+}
+
+fn changes(draft: &mut Draft<'_>, words: &[String]) -> Vec<Change> {
     let facts = draft.facts;
     let mut restored = Restored::of(facts);
     let mut changes = take_out_words(draft, &mut restored);
@@ -170,6 +180,7 @@ pub(super) fn changes(draft: &mut Draft<'_>, words: &[String]) -> Vec<Change> {
     }
     changes.push(Change::Run {
         argv: ["grub-mkconfig", "-o", STAGED].map(String::from).to_vec(),
+        undo: None,
         outputs: vec![Output { path: CONFIG.into(), staged: Some(STAGED.into()) }],
         family: None,
         expect: vec![Expect::GrubWords { path: CONFIG.into(), words: words.to_vec(), absent }],
