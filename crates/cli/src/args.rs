@@ -106,7 +106,7 @@ pub(crate) enum Command {
     /// Check after the reboot that everything is as planned.
     Verify,
     /// Keep a trial boot.
-    Confirm,
+    Confirm(Confirm),
     /// Take a transaction back, to the byte.
     Undo(Undo),
     /// Finish what an interrupted run left.
@@ -190,6 +190,17 @@ pub(crate) struct Apply {
     /// Wait this long for the package manager to finish; 0 refuses at once.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub(crate) wait: u64,
+}
+
+/// `passthru confirm`.
+#[derive(Debug, Args)]
+pub(crate) struct Confirm {
+    /// Keep it although a check says no.
+    #[arg(long)]
+    pub(crate) anyway: bool,
+    /// As the service does: wait for the host to come to rest, keep the change or take it back.
+    #[arg(long, hide = true, conflicts_with = "anyway")]
+    pub(crate) at_boot: bool,
 }
 
 /// `passthru undo`.

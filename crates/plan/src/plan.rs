@@ -88,6 +88,14 @@ pub struct Notice {
     pub text: String,
 }
 
+/// Plans what makes the change of `tried` permanent, after its trial boot has proved itself; `number`
+/// is its transaction.
+pub fn keep(facts: &Facts, tried: &Plan, number: u32) -> Plan {
+    let mut plan = crate::rules::keep(facts, &tried.intent);
+    plan.continues = Some(number);
+    plan
+}
+
 /// Plans what `intent` asks of the host that `facts` describe. Pure: same input, same bytes.
 pub fn plan(facts: &Facts, intent: &Intent) -> Plan {
     crate::rules::plan(facts, intent)

@@ -91,7 +91,7 @@ fn cycle(root: &Path, out: &mut Out) -> Result<Outcome> {
         gpu: vec![Selector::at(passthru_plan::Address::new(0, 1, 0, 0))],
         ..Intent::default()
     };
-    let (facts, plan) = plan::make(&host, &intent)?;
+    let (facts, plan) = plan::make(&host, &global, &intent)?;
     show::plan::show_short(out, &facts, &plan)?;
     if !plan.refusals.is_empty() {
         return Ok(Outcome::No);
@@ -123,7 +123,7 @@ fn cycle(root: &Path, out: &mut Out) -> Result<Outcome> {
     if let Some(record) = records.last() {
         undo::preview(record, out)?;
     }
-    let undone = transaction::undo(&host, &global, applied.number, 0, out)?;
+    let undone = transaction::undo(&host, &global, applied.number, None, 0, out)?;
     undo::result(&undone.notes, undone.number, false, out)?;
     out.blank()?;
     restart(root, out, "with the menu it had at first")?;

@@ -141,8 +141,8 @@ fn from_file(file: &Path) -> Result<Intent> {
 }
 
 /// What the plan says about the host's facts, for commands that carry it out.
-pub(super) fn make(host: &host::Host, intent: &Intent) -> Result<(Facts, Plan)> {
-    let facts = host.facts(Wanted::all())?;
+pub(super) fn make(host: &host::Host, global: &Global, intent: &Intent) -> Result<(Facts, Plan)> {
+    let facts = host.facts_with_health(global)?;
     // What is not understood could be in the card's group; that is no ground to act on.
     if let Some(what) = facts.unreadable.first() {
         return Err(Error::input(format!("{what}; nothing was done")));

@@ -50,7 +50,7 @@ pub(super) fn run(args: &args::Undo, global: &Global, out: &mut Out) -> Result<O
         out.text("Nothing was changed.")?;
         return Ok(Outcome::No);
     }
-    let undone = transaction::undo(&host, global, record.number, args.wait, out)?;
+    let undone = transaction::undo(&host, global, record.number, None, args.wait, out)?;
     let reboot = still_running(&host.facts(Wanted::devices())?, &host, &undone.plan);
     if out.is_json() {
         out.json(&Document {

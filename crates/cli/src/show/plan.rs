@@ -39,6 +39,17 @@ pub(crate) fn show(out: &mut Out, facts: &Facts, plan: &Plan) -> io::Result<()> 
         out.blank()?;
         self::change(out, i + 1, count, change)?;
     }
+    if let Some(trial) = &plan.trial {
+        out.heading("Once the trial boot has proved itself")?;
+        for (i, change) in trial.keep.iter().enumerate() {
+            out.blank()?;
+            self::change(out, i + 1, trial.keep.len(), change)?;
+        }
+        out.heading("Words of the trial entry only")?;
+        for word in &trial.words {
+            out.command(word)?;
+        }
+    }
     if !plan.words.is_empty() {
         out.heading("Words on the kernel command line")?;
         for word in &plan.words {
@@ -67,6 +78,12 @@ pub(crate) fn show_short(out: &mut Out, facts: &Facts, plan: &Plan) -> io::Resul
         out.wrapped(Line::new().plain("    "), Style::Dim, change.why())?;
         if let Change::Edit { before, after, .. } = change {
             diff::show_short(out, before.as_deref(), after.as_deref())?;
+        }
+    }
+    if let Some(trial) = &plan.trial {
+        out.heading("Once the trial boot has proved itself")?;
+        for change in &trial.keep {
+            out.wrapped(Line::new().plain("  - "), Style::Plain, &brief(change))?;
         }
     }
     Ok(())

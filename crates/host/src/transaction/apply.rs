@@ -53,6 +53,7 @@ pub fn apply(
     }
     let _lock = engine.lock().map_err(Trouble::unchanged)?;
     let recovered = recover_all(&engine)?;
+    no_other_trial(root, plan)?;
     let _packages = engine.package_locks().map_err(Trouble::unchanged)?;
     let mut transaction = Transaction::prepare(&engine, plan).map_err(Trouble::unchanged)?;
     match transaction.carry_out() {
@@ -63,6 +64,19 @@ pub fn apply(
         }),
         Err(Trouble::Stopped) => Err(Failure::Stopped),
         Err(Trouble::Failed(reason)) => Err(transaction.take_back(reason)),
+    }
+}
+
+/// Two trials at once could not be told apart.
+fn no_other_trial(root: &Root, plan: &Plan) -> Result<(), Failure> {
+    match super::on_trial(root)? {
+        Some(record) if plan.continues != Some(record.number) => {
+            Err(Failure::Unchanged(Reason::new(
+                format!("transaction {} is on trial", record.number),
+                "reboot to try it, or take it back first: passthru undo",
+            )))
+        }
+        _ => Ok(()),
     }
 }
 

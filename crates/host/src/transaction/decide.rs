@@ -278,7 +278,7 @@ impl Decider<'_, '_> {
                     self.decision.notes.push(format!(
                         "{} was made anew since: its command is run again",
                         entry.path
-                    ))
+                    ));
                 }
                 _ if now == Stamp::Absent => {}
                 _ => self.decision.notes.push(format!(

@@ -52,6 +52,10 @@ pub struct Facts {
     pub files: BTreeMap<String, ConfigFile>,
     /// Kernel log and libvirt log lines that match a known symptom.
     pub log: Measured<Vec<String>>,
+    /// Absolute path of the running passthru, if nobody but root can replace it: what a service may
+    /// start.
+    #[serde(default)]
+    pub program: Measured<String>,
     /// What works on this host now, to tell after a trial boot whether it still does.
     #[serde(default)]
     pub health: Health,

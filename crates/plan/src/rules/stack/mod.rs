@@ -6,9 +6,10 @@
 pub(crate) mod foreign;
 pub(crate) mod generator;
 pub(crate) mod loader;
+pub(crate) mod trial;
 pub(crate) mod words;
 
-use alloc::{string::String, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 
 pub use loader::grub::mistakes as grub_mistakes;
 pub(crate) use words::{BIND, own_words};
@@ -17,13 +18,26 @@ use super::{Draft, iommu};
 use crate::{
     change::Change,
     facts::{Facts, InstalledKernel},
-    plan::BoundFunction,
+    intent::TrialBoot,
+    measured::Measured,
+    plan::{BoundFunction, Trial},
 };
 
 /// What the stack's rules decided.
+#[derive(Default)]
 pub(super) struct Outcome {
     pub(super) words: Vec<String>,
     pub(super) changes: Vec<Change>,
+    pub(super) trial: Option<Trial>,
+}
+
+/// Which of its two steps a change on trial is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Apply: a trial first, where that is possible and wanted.
+    Apply,
+    /// The trial has proved itself: make it permanent.
+    Keep,
 }
 
 /// Plans the words, files and commands.
@@ -32,21 +46,89 @@ pub(super) fn changes(
     iommu_words: &[String],
     bindings: &[BoundFunction],
     kernels: &[&InstalledKernel],
+    stage: Stage,
 ) -> Outcome {
+    let facts = draft.facts;
     let mut words = iommu_words.to_vec();
     words.extend(words::binding_words(draft, bindings));
-    let mut changes = Vec::new();
     let supported = [loader::is_supported(draft), generator::is_supported(draft)];
     if supported.contains(&false) || (draft.chosen.is_empty() && !draft.intent.iommu_only) {
-        return Outcome { words, changes };
+        return Outcome {
+            words,
+            ..Outcome::default()
+        };
     }
-    let steps = loader::steps(draft, &words, &[]);
-    changes.extend(steps.before);
+    let trial_words = trial::words(facts);
+    let steps = loader::steps(draft, &words, &trial_words);
+    let mut first = steps.before;
     if !bindings.is_empty() {
-        changes.extend(generator::changes(draft, bindings, kernels));
+        first.extend(generator::changes(draft, bindings, kernels));
     }
-    changes.extend(steps.keep);
-    Outcome { words, changes }
+    let mut keep = steps.keep;
+    keep.extend(trial::without_units(facts));
+    if stage == Stage::Apply
+        && draft.intent.trial == TrialBoot::IfPossible
+        && !keep.is_empty()
+        && let Some((entry, mut changes, last)) = on_trial(draft, steps.trial, &words)
+    {
+        // The service comes first: it also brings to its end what a power cut leaves.
+        changes.extend(first);
+        changes.extend(last);
+        return Outcome {
+            words,
+            changes,
+            trial: Some(Trial {
+                entry,
+                words: trial_words,
+                keep,
+                baseline: facts.health.clone(),
+            }),
+        };
+    }
+    first.extend(keep);
+    Outcome {
+        words,
+        changes: first,
+        trial: None,
+    }
+}
+
+/// The trial entry's title, what a trial needs before all else, and what comes last; `None` if there cannot be one, which the
+/// user is told.
+fn on_trial(
+    draft: &mut Draft<'_>,
+    trial: Result<loader::Trial, String>,
+    words: &[String],
+) -> Option<(String, Vec<Change>, Vec<Change>)> {
+    let facts = draft.facts;
+    let trial = match trial {
+        Ok(trial) => trial,
+        Err(why) => {
+            draft.notice(
+                "trial.impossible",
+                format!(
+                    "There is no trial boot on this host: {why}. The next boot has the change; if it fails, choose the entry \"… without passthru\" in the boot menu, which shows for some seconds, and undo."
+                ),
+            );
+            return None;
+        }
+    };
+    let program = match &facts.program {
+        Measured::Value(program) => program,
+        Measured::NotMeasured(why) => {
+            draft.refuse(
+                "trial.program",
+                format!("The trial boot is checked by passthru itself, started as root while the host boots, and {why}."),
+                "Install it where only root can write (sudo install -m 0755 passthru /usr/local/bin/) and apply with that one, or do without the trial boot (--no-trial).",
+            );
+            return None;
+        }
+    };
+    Some((
+        trial.entry,
+        trial::units(facts, program, words),
+        trial.changes,
+    ))
 }
 
 /// Words that turn the IOMMU off for good and have to go.
@@ -59,6 +141,18 @@ fn words_to_remove(draft: &Draft<'_>) -> Vec<&'static str> {
         .into_iter()
         .filter(|word| !(intel && *word == "amd_iommu=off"))
         .collect()
+}
+
+/// The removal of `path`, if it is there.
+fn removal(facts: &Facts, path: &str, why: &str) -> Option<Change> {
+    let before = facts.text(path)?;
+    Some(Change::Edit {
+        path: path.into(),
+        before: Some(before.into()),
+        after: None,
+        mode: 0o644,
+        why: why.into(),
+    })
 }
 
 /// An edit of `path` to `after`, unless it has that text already.

@@ -6,7 +6,7 @@ use alloc::{
     vec::Vec,
 };
 
-use super::{foreign, loader};
+use super::{foreign, loader, trial};
 use crate::{
     facts::Facts,
     plan::{BoundFunction, Method},
@@ -22,9 +22,44 @@ pub(crate) const BIND: &str = "passthru.bind";
 /// The word that marks a trial boot.
 pub(crate) const TRIAL: &str = "passthru.trial";
 
-/// Words that passthru has configured on this host, as one command line.
+/// Words that passthru has configured on this host, as one command line: on every normal entry, and
+/// those of a trial.
 pub(crate) fn own_words(facts: &Facts) -> String {
-    loader::own_words(facts)
+    let mut words = loader::own_words(facts);
+    for word in trial::words_of(facts).unwrap_or_default() {
+        if !kargs::has_word(&words, &word) {
+            words.push(' ');
+            words.push_str(&word);
+        }
+    }
+    words
+}
+
+/// `cmdline` with `words` at its end, before a lone `--`. What they replace goes (an earlier decision
+/// of passthru's, the same word), and so do words of `without`; all others stay as they are, in their
+/// order.
+pub(crate) fn merged(cmdline: &str, words: &[String], without: &[&str]) -> String {
+    let ours = kargs::words(cmdline).any(|word| word.is(LOAD));
+    let goes = |word: &kargs::Word<'_>| {
+        word.name().starts_with("passthru.")
+            || (ours && word.is("vfio-pci.ids"))
+            || words.iter().any(|new| new == word.raw)
+            || without.contains(&word.raw)
+    };
+    let mut found: Vec<&str> = Vec::new();
+    let mut rest: Vec<&str> = Vec::new();
+    let mut for_init = false;
+    for word in kargs::all_words(cmdline) {
+        for_init |= word.raw == "--";
+        if for_init {
+            rest.push(word.raw);
+        } else if !goes(&word) {
+            found.push(word.raw);
+        }
+    }
+    found.extend(words.iter().map(String::as_str));
+    found.extend(rest);
+    found.join(" ")
 }
 
 /// `vfio-pci.ids=`, `passthru.load=` and `passthru.bind=` for the bindings. What an earlier plan put

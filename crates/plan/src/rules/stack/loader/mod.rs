@@ -1,6 +1,7 @@
 //! Boot loaders: who carries the words to the kernel command line.
 
 pub(crate) mod grub;
+mod grub_trial;
 
 use alloc::{
     format,
