@@ -117,7 +117,7 @@ pub fn observe(root: &Root, wanted: Wanted) -> Facts {
         facts.machine = machine::observe(root, storage);
         facts.display = display::observe(root);
         facts.files = files::observe(root, &facts.kernel, &mut facts.unreadable);
-        facts.boot = boot::observe(root, &facts);
+        facts.boot = boot::observe(root, &facts, storage);
         facts.health = health::observe(root, &facts);
         facts.program = program::observe(root);
     }

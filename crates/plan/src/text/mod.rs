@@ -3,6 +3,7 @@
 pub mod bls;
 pub mod cpio;
 pub mod grub_cfg;
+pub mod grubenv;
 pub mod ids;
 pub mod iomem;
 pub mod kargs;
