@@ -211,10 +211,10 @@ impl<'a> Session<'a> {
             .clone())
     }
 
-    /// Waits for a boot that the host itself begins.
-    pub fn wait_for_another_boot(&mut self, what: &str) -> Result<()> {
+    /// Reboots, and waits until the host has rebooted once more by itself.
+    pub fn reboot_twice(&mut self, what: &str) -> Result<()> {
         let machine = self.machine.as_mut().ok_or("the host is off")?;
-        self.lab.report.phase(what, || machine.wait_for_boot())
+        self.lab.report.phase(what, || machine.reboot_twice())
     }
 
     /// `verify` must be of one mind with this state.
