@@ -28,6 +28,8 @@ const ROOT: &str = "rm /etc/initramfs-tools/scripts/local-top/lab; sync";
 const SERVICE: &str = "cat >/etc/systemd/system/lab-breaks.service <<'EOF'
 [Unit]
 ConditionKernelCommandLine=passthru.trial
+DefaultDependencies=no
+Before=lab-agent.service
 [Service]
 Type=oneshot
 ExecStart=/bin/sh -c 'DOES'
