@@ -201,6 +201,9 @@ pub(crate) struct Confirm {
     /// As the service does: wait for the host to come to rest, keep the change or take it back.
     #[arg(long, hide = true, conflicts_with = "anyway")]
     pub(crate) at_boot: bool,
+    /// Wait this long for the package manager to finish; 0 refuses at once.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) wait: u64,
 }
 
 /// `passthru undo`.

@@ -41,7 +41,10 @@ fn names(names: &[&str]) -> Measured<Vec<String>> {
 
 /// 41_custom's part of grub.cfg.
 fn with_custom(mut facts: Facts) -> Facts {
-    let mut menu = facts.text("/boot/grub/grub.cfg").unwrap().to_owned();
+    let mut menu = facts
+        .text("/boot/grub/grub.cfg")
+        .expect("a menu")
+        .to_owned();
     menu += "if [ -f ${config_directory}/custom.cfg ]; then\n  source ${config_directory}/custom.cfg\nfi\n";
     write(&mut facts, "/boot/grub/grub.cfg", &menu);
     facts
@@ -54,8 +57,8 @@ fn write(facts: &mut Facts, path: &str, text: &str) {
 /// The host started with the trial entry.
 fn tried(facts: &Facts, plan: &Plan) -> Facts {
     let mut facts = rebooted(&applied(facts, plan), plan);
-    let words = &plan.trial.as_ref().unwrap().words;
-    let cmdline = facts.kernel.cmdline.value().unwrap();
+    let words = &plan.trial.as_ref().expect("a trial").words;
+    let cmdline = facts.kernel.cmdline.value().expect("a command line");
     facts.kernel.cmdline = Measured::Value(format!("{cmdline} {}", words.join(" ")));
     facts.boot.one_shot = Measured::Value(None);
     facts

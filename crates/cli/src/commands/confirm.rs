@@ -6,7 +6,7 @@ use std::{
 };
 
 use passthru_host::{transaction::Record, trial as boot};
-use passthru_plan::{Facts, Finding, Status, trial};
+use passthru_plan::{Facts, Finding, Status, trial as judge};
 use serde::Serialize;
 
 use crate::{
@@ -25,8 +25,6 @@ use crate::{
 const BOOT: Duration = Duration::from_secs(300);
 /// How long after that what worked before may take to work again: networks come late.
 const LATE: Duration = Duration::from_secs(90);
-/// How long it waits for a package manager that runs at boot.
-const WAIT: u64 = 600;
 
 /// `confirm --json`.
 #[derive(Serialize)]
@@ -65,15 +63,22 @@ pub(super) fn run(args: &args::Confirm, global: &Global, out: &mut Out) -> Resul
     let Some(record) = transaction::on_trial(&host)? else {
         return nothing(out);
     };
+    let trial = Trial {
+        host: &host,
+        global,
+        record: &record,
+        by_itself: args.at_boot,
+        wait: args.wait,
+    };
     let facts = host.facts_with_health(global)?;
     let now = host.root().attribute("/proc/sys/kernel/random/boot_id");
-    if !trial::is_running(&facts) {
+    if !judge::is_running(&facts) {
         if record.boot.is_some() && record.boot == now {
             return not_booted(&record, out);
         }
         return if args.at_boot {
             let reason = "the trial boot did not come up: the host was started again, and another entry than the trial's was booted";
-            take_back(&host, global, &record, reason, &[], false, out)
+            trial.take_back(reason, &[], false, out)
         } else {
             booted_otherwise(&host, &record, out)
         };
@@ -82,27 +87,62 @@ pub(super) fn run(args: &args::Confirm, global: &Global, out: &mut Out) -> Resul
         boot::wait_for_rest(host.exec(global).as_ref(), BOOT);
         settled(&host, global, &record)?
     } else {
-        let checks = trial::judge(&facts, &record.plan);
+        let checks = judge::judge(&facts, &record.plan);
         (facts, checks)
     };
     if !out.is_json() {
         show::doctor::show(out, &checks)?;
         out.blank()?;
     }
-    if trial::proved(&checks) || args.anyway {
-        match keep(&host, global, &record, &facts, &checks, args.at_boot, out) {
+    if judge::proved(&checks) || args.anyway {
+        match trial.keep(&facts, &checks, out) {
             Err(error) if args.at_boot => {
                 let reason = format!("it could not be made permanent: {}", error.message());
-                take_back(&host, global, &record, &reason, &checks, true, out)
+                trial.take_back(&reason, &checks, true, out)
             }
             other => other,
         }
     } else if args.at_boot {
         let reason = format!("the trial boot failed: {}", complaints(&checks));
-        take_back(&host, global, &record, &reason, &checks, true, out)
+        trial.take_back(&reason, &checks, true, out)
     } else {
         not_proved(&host, &record, &checks, out)
     }
+}
+
+/// What the service does on a host that has come to rest, for the demo.
+pub(super) fn as_the_service(host: &Host, global: &Global, out: &mut Out) -> Result<Outcome> {
+    let Some(record) = transaction::on_trial(host)? else {
+        return nothing(out);
+    };
+    let trial = Trial {
+        host,
+        global,
+        record: &record,
+        by_itself: true,
+        wait: 0,
+    };
+    let facts = host.facts_with_health(global)?;
+    let checks = judge::judge(&facts, &record.plan);
+    show::doctor::summary(out, &checks)?;
+    if judge::proved(&checks) {
+        out.blank()?;
+        trial.keep(&facts, &checks, out)
+    } else {
+        let reason = format!("the trial boot failed: {}", complaints(&checks));
+        trial.take_back(&reason, &checks, false, out)
+    }
+}
+
+/// A trial that is to be decided.
+struct Trial<'a> {
+    host: &'a Host,
+    global: &'a Global,
+    record: &'a Record,
+    /// The service decides: nobody is asked.
+    by_itself: bool,
+    /// Seconds that a package manager is waited for.
+    wait: u64,
 }
 
 /// The checks, once all say yes or nothing more is to be expected.
@@ -110,8 +150,8 @@ fn settled(host: &Host, global: &Global, record: &Record) -> Result<(Facts, Vec<
     let until = Instant::now() + LATE;
     loop {
         let facts = host.facts_with_health(global)?;
-        let checks = trial::judge(&facts, &record.plan);
-        if trial::decided(&checks) || Instant::now() > until {
+        let checks = judge::judge(&facts, &record.plan);
+        if judge::decided(&checks) || Instant::now() > until {
             return Ok((facts, checks));
         }
         thread::sleep(Duration::from_secs(2));
@@ -183,84 +223,76 @@ fn not_proved(host: &Host, record: &Record, checks: &[Finding], out: &mut Out) -
     Ok(Outcome::No)
 }
 
-/// Makes the change permanent.
-fn keep(
-    host: &Host,
-    global: &Global,
-    record: &Record,
-    facts: &Facts,
-    checks: &[Finding],
-    at_boot: bool,
-    out: &mut Out,
-) -> Result<Outcome> {
-    let plan = passthru_plan::plan::keep(facts, &record.plan, record.number);
-    if let Some(refusal) = plan.refusals.first() {
-        return Err(
-            Error::input(format!("{}; nothing was changed", refusal.why))
-                .hint(refusal.way_out.clone()),
-        );
-    }
-    if !out.is_json() && !at_boot {
-        show::plan::show_short(out, facts, &plan)?;
-    }
-    if !at_boot && !transaction::agreed(global, out, "Keep it?")? {
-        out.text("Nothing was changed.")?;
-        return Ok(Outcome::No);
-    }
-    let applied = transaction::apply(host, global, &plan, WAIT, out)?;
-    answer(
-        out,
-        Some(record),
-        State::Kept,
-        checks,
-        Some(applied.number),
-        applied.reboot,
-    )?;
-    if !out.is_json() {
-        out.line(&Line::new().put(Style::Good, "Kept").plain(format!(
-            ": transaction {} has proved itself; {} makes it permanent.",
-            record.number, applied.number
-        )))?;
-        out.heading("The way back, whenever you want it")?;
-        out.command(&host.verb("undo"))?;
-    }
-    Ok(transaction::outcome(applied.reboot))
-}
-
-/// Takes the transaction back, and with `reboot` leads the host back into the entry from before.
-fn take_back(
-    host: &Host,
-    global: &Global,
-    record: &Record,
-    reason: &str,
-    checks: &[Finding],
-    reboot: bool,
-    out: &mut Out,
-) -> Result<Outcome> {
-    let undone = transaction::undo(host, global, record.number, Some(reason), WAIT, out);
-    if !out.is_json() && undone.is_ok() {
-        out.line(
-            &Line::new()
-                .put(Style::Warn, "Taken back")
-                .plain(format!(": transaction {}. {reason}", record.number)),
-        )?;
-    }
-    let mut rebooting = false;
-    if reboot {
-        // Also if taking back failed: the default entry is the one from before.
-        let exec = host.exec(global);
-        match boot::reboot_once(host.root(), exec.as_ref(), record.number) {
-            Ok(first) => rebooting = first,
-            Err(error) => out.paragraph(0, &format!("not rebooted: {error}"))?,
+impl Trial<'_> {
+    /// Makes the change permanent.
+    fn keep(&self, facts: &Facts, checks: &[Finding], out: &mut Out) -> Result<Outcome> {
+        let (host, record) = (self.host, self.record);
+        let plan = passthru_plan::plan::keep(facts, &record.plan, record.number);
+        if let Some(refusal) = plan.refusals.first() {
+            let message = format!("{}; nothing was changed", refusal.why);
+            return Err(Error::input(message).hint(refusal.way_out.clone()));
         }
+        if !self.by_itself {
+            if !out.is_json() {
+                show::plan::show_short(out, facts, &plan)?;
+            }
+            if !transaction::agreed(self.global, out, "Keep it?")? {
+                out.text("Nothing was changed.")?;
+                return Ok(Outcome::No);
+            }
+        }
+        let applied = transaction::apply(host, self.global, &plan, self.wait, out)?;
+        let (number, reboot) = (applied.number, applied.reboot);
+        answer(out, Some(record), State::Kept, checks, Some(number), reboot)?;
+        if !out.is_json() {
+            out.line(&Line::new().put(Style::Good, "Kept").plain(format!(
+                ": transaction {} has proved itself; {number} makes it permanent.",
+                record.number
+            )))?;
+            if !self.by_itself {
+                out.heading("The way back, whenever you want it")?;
+                out.command(&host.verb("undo"))?;
+            }
+        }
+        Ok(transaction::outcome(reboot))
     }
-    undone?;
-    answer(out, Some(record), State::TakenBack, checks, None, reboot)?;
-    if rebooting && !out.is_json() {
-        out.text("Rebooting into the entry from before.")?;
+
+    /// Takes the transaction back, and with `reboot` leads the host back into the entry from before.
+    fn take_back(
+        &self,
+        reason: &str,
+        checks: &[Finding],
+        reboot: bool,
+        out: &mut Out,
+    ) -> Result<Outcome> {
+        let number = self.record.number;
+        let why = Some(reason);
+        let undone = transaction::undo(self.host, self.global, number, why, self.wait, out);
+        if !out.is_json() && undone.is_ok() {
+            out.line(
+                &Line::new()
+                    .put(Style::Warn, "Taken back")
+                    .plain(format!(": transaction {number}. {reason}")),
+            )?;
+        }
+        let mut rebooting = false;
+        if reboot {
+            // Also if taking back failed: the default entry is the one from before.
+            let exec = self.host.exec(self.global);
+            match boot::reboot_once(self.host.root(), exec.as_ref(), number) {
+                Ok(first) => rebooting = first,
+                Err(error) => out.note(&format!("not rebooted: {error}"))?,
+            }
+        }
+        undone?;
+        let record = Some(self.record);
+        answer(out, record, State::TakenBack, checks, None, reboot)?;
+        if rebooting && !out.is_json() {
+            out.text("Rebooting into the entry from before.")?;
+        }
+        // The service did what it is there for; its failure would be one more thing to look into.
+        Ok(Outcome::Done)
     }
-    // The service did what it is there for; its failure would be one more thing to look into.
-    Ok(Outcome::Done)
 }
 
 fn answer(

@@ -36,7 +36,7 @@ pub use self::{
     check::{Inspect, Opener},
     history::{Record, State, TrialState, history, in_force, on_trial},
     recover::recover,
-    undo::undo,
+    undo::{chain, undo},
 };
 use crate::failpoint::Points;
 

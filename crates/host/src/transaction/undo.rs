@@ -72,7 +72,7 @@ pub fn undo(
 
 /// What is taken back with `number`, the latest first: a trial and the transaction that made it
 /// permanent go together.
-fn chain(records: &[Record], number: u32) -> Vec<u32> {
+pub fn chain(records: &[Record], number: u32) -> Vec<u32> {
     let applied = |record: &&Record| record.state == State::Applied;
     let continues = records
         .iter()

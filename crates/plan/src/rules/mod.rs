@@ -126,6 +126,8 @@ fn staged(facts: &Facts, intent: &Intent, stage: Stage) -> Plan {
     } else {
         outcome
     };
+    // Nothing left to do: a trial that is under way is none to come.
+    let trial = trial.filter(|_| !changes.is_empty());
     // What a trial boot runs already needs no other one.
     let runs_already = stage == Stage::Keep && stack::trial::is_running(facts);
     let reboot = !changes.is_empty() && !runs_already;

@@ -95,7 +95,7 @@ Description=Keep what passthru changed after a trial boot, or take it back
 StartLimitIntervalSec=0
 [Service]
 Type=exec
-ExecStart={program} confirm --at-boot
+ExecStart={program} confirm --at-boot --wait 600
 # What it started (update-initramfs, grub-mkconfig) must not be killed halfway.
 TimeoutStopSec=15min
 ",
