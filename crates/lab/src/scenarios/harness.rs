@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::error::Result;
+use crate::host;
 use crate::session::{Lab, Session};
-use crate::{grub, host};
 
 const LIMIT: Duration = Duration::from_secs(300);
 
@@ -26,9 +26,8 @@ pub(super) fn run(lab: &Lab<'_>) -> Result<()> {
     session.must_own(&[1])?;
     session.must_serve_a_guest(1)?;
 
-    let menu = grub::menu(session.agent()?)?;
-    let recovery = menu.iter().find(|entry| entry.contains("(recovery mode)"));
-    session.reboot_into(recovery.ok_or("the menu has no recovery entry")?)?;
+    let recovery = session.entry("(recovery mode)")?;
+    session.reboot_into(&recovery)?;
     session.must_be_untouched()?;
 
     session
