@@ -12,6 +12,8 @@ pub struct Entry {
     pub id: String,
     /// What the menu shows.
     pub title: String,
+    /// The kernel it starts, if the loader knows.
+    pub version: String,
 }
 
 /// What a choice must leave as it was.
@@ -30,6 +32,7 @@ pub fn entries(loader: Loader, agent: &mut Agent) -> Result<Vec<Entry>> {
             .map(|path| Entry {
                 title: path.clone(),
                 id: path,
+                version: String::new(),
             })
             .collect()),
         Loader::SystemdBoot => systemd_boot::menu(agent),

@@ -31,6 +31,10 @@ pub struct Recipe {
     pub prepare: &'static str,
     /// Done in the first boot: what only a running host can do for itself.
     pub first_boot: &'static str,
+    /// Makes everything again that the stack generates; not a part of the disk.
+    pub regenerate: &'static [&'static str],
+    /// Beginnings of paths that then differ from before.
+    pub regenerated: &'static [&'static str],
 }
 
 /// The firmware of a host.
@@ -139,8 +143,12 @@ use small_initramfs;
 impl Recipe {
     /// Everything that determines the disk.
     pub fn parts(&self) -> Vec<String> {
-        let mut parts = vec![format!("{self:?}"), format!("{PACKAGES:?} {MASKED:?}")];
-        parts.extend([NESTED, WORDS].map(str::to_owned));
+        let mut parts = vec![
+            format!("{:?} {:?} {:?}", self.firmware, self.packages, self.answers),
+            format!("{:?}", self.files),
+            format!("{PACKAGES:?} {MASKED:?}"),
+        ];
+        parts.extend([self.prepare, self.first_boot, NESTED, WORDS].map(str::to_owned));
         parts.extend(FILES.iter().map(|file| format!("{file:?}")));
         // How it is put together.
         parts.push(include_str!("debian.rs").to_owned());

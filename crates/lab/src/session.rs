@@ -14,6 +14,7 @@ use crate::machine::{Console, Machine, Parts, Start};
 use crate::manifest::Manifest;
 use crate::menu::{self, Entry};
 use crate::pci::{self, Functions};
+use crate::recipe::Loader;
 use crate::report::Report;
 use crate::{bail, ensure, guest, payload};
 
@@ -210,6 +211,22 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Entries of kernels that do not run now, other than the way back. GRUB's menu has them in a
+    /// submenu, and no lab host has two kernels there.
+    pub fn other_kernels(&mut self) -> Result<Vec<Entry>> {
+        if self.host.recipe.loader == Loader::Grub {
+            return Ok(Vec::new());
+        }
+        let kernel = self
+            .agent()?
+            .succeed("uname -r", Duration::from_secs(60))?
+            .trim()
+            .to_owned();
+        let mut menu = self.menu()?;
+        menu.retain(|entry| entry.version != kernel && !entry.title.contains("without passthru"));
+        Ok(menu)
+    }
+
     /// Boots another entry of the menu once, and leaves nothing of that choice.
     pub fn reboot_into(&mut self, entry: &Entry) -> Result<()> {
         let loader = self.host.recipe.loader;
@@ -227,10 +244,29 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Chooses another entry of the menu once, takes the power away, and boots.
+    pub fn cut_and_boot_into(&mut self, entry: &Entry) -> Result<()> {
+        let loader = self.host.recipe.loader;
+        let before = menu::before(loader, self.agent()?)?;
+        loop {
+            menu::boot_once(loader, self.agent()?, entry)?;
+            self.cut_and_boot()?;
+            let machine = self.machine.as_ref().ok_or("the host is off")?;
+            if machine.resets() == 0 {
+                return before.restore(self.agent()?, entry);
+            }
+        }
+    }
+
     /// Fails if anything but the menu itself chooses what a later boot starts.
     pub fn must_choose_nothing(&mut self) -> Result<()> {
         let loader = self.host.recipe.loader;
         menu::must_choose_nothing(loader, self.agent()?)
+    }
+
+    /// Switches the host on again.
+    pub fn boot(&mut self) -> Result<()> {
+        self.power_on("boot", &Start::Boot, Console::Log)
     }
 
     /// Takes the power away and boots again from what is on the disk.

@@ -40,6 +40,7 @@ fn entries(json: &str) -> Result<Vec<Entry>> {
         .map(|entry| Entry {
             id: word(entry, "id"),
             title: word(entry, "showTitle"),
+            version: word(entry, "version"),
         })
         .collect())
 }
@@ -79,7 +80,7 @@ mod tests {
     #[test]
     fn only_entries_of_the_host_are_listed() {
         let json = r#"[
-            {"type":"type1","id":"token-6.12.conf","title":"Debian","showTitle":"Debian (6.12)"},
+            {"type":"type1","id":"token-6.12.conf","title":"Debian","showTitle":"Debian (6.12)","version":"6.12"},
             {"type":"type2","id":"token-6.12.efi","title":"Debian","showTitle":"Debian"},
             {"type":"auto","id":"auto-reboot-to-firmware-setup","showTitle":"Firmware"}
         ]"#;
@@ -87,6 +88,7 @@ mod tests {
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].id, "token-6.12.conf");
         assert_eq!(found[0].title, "Debian (6.12)");
+        assert_eq!(found[0].version, "6.12");
         assert!(entries("nonsense").is_err());
     }
 }

@@ -34,4 +34,6 @@ grub-mkimage --format=i386-pc '--prefix=(hd0,msdos1)/boot/grub' \\
     first_boot: "update-initramfs -u -k all
 update-grub
 sync",
+    regenerate: &["update-initramfs -u -k all", "update-grub"],
+    regenerated: &["/boot/initrd.img-", "/var/lib/initramfs-tools/"],
 };

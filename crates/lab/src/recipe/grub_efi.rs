@@ -19,4 +19,6 @@ pub static GRUB_EFI_DRACUT: Recipe = Recipe {
 dracut --force --regenerate-all
 update-grub
 sync",
+    regenerate: &["dracut --force --regenerate-all", "update-grub"],
+    regenerated: &["/boot/initrd.img-"],
 };

@@ -15,4 +15,10 @@ pub static SYSTEMD_BOOT: Recipe = Recipe {
     first_boot: "bootctl install --make-machine-id-directory=auto
 update-initramfs -u -k all
 sync",
+    regenerate: &["update-initramfs -u -k all"],
+    regenerated: &[
+        "/boot/initrd.img-",
+        "/boot/efi/",
+        "/var/lib/initramfs-tools/",
+    ],
 };

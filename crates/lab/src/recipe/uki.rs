@@ -2,12 +2,27 @@
 
 use super::{Firmware, Loader, Recipe};
 
+/// Debian's kernels are not where `kernel-install add-all` looks for them.
+macro_rules! every_kernel {
+    () => {
+        "for kernel in /boot/vmlinuz-*; do
+    kernel-install add \"${kernel#/boot/vmlinuz-}\" \"$kernel\"
+done"
+    };
+}
+
 /// systemd-boot with unified kernel images that kernel-install has made by ukify, dracut.
 pub static UKI: Recipe = Recipe {
     name: "base-uki",
     firmware: Firmware::Efi,
     loader: Loader::SystemdBoot,
-    packages: &["dracut", "systemd-boot", "systemd-ukify"],
+    // The stub of unified images is in systemd-boot-efi.
+    packages: &[
+        "dracut",
+        "systemd-boot",
+        "systemd-boot-efi",
+        "systemd-ukify",
+    ],
     answers: &[],
     files: &[(
         "etc/kernel/install.conf",
@@ -15,11 +30,13 @@ pub static UKI: Recipe = Recipe {
         "layout=uki\nuki_generator=ukify\ninitrd_generator=dracut\n",
     )],
     prepare: "",
-    // Debian's kernels are not where `kernel-install add-all` looks for them.
-    first_boot: "tr ' ' '\\n' </proc/cmdline | grep -v ^initrd= | paste -sd' ' >/etc/kernel/cmdline
+    first_boot: concat!(
+        "tr ' ' '\\n' </proc/cmdline | grep -v ^initrd= | paste -sd' ' >/etc/kernel/cmdline
 bootctl install --make-machine-id-directory=auto
-for kernel in /boot/vmlinuz-*; do
-    kernel-install add \"${kernel#/boot/vmlinuz-}\" \"$kernel\"
-done
-sync",
+",
+        every_kernel!(),
+        "\nsync"
+    ),
+    regenerate: &["dracut --force --regenerate-all", every_kernel!()],
+    regenerated: &["/boot/initrd.img-", "/boot/efi/EFI/Linux/"],
 };
