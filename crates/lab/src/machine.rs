@@ -434,8 +434,12 @@ mod tests {
     use super::*;
 
     fn line(console: Console) -> String {
+        line_of("intel", console)
+    }
+
+    fn line_of(host: &str, console: Console) -> String {
         let parts = Parts {
-            host: crate::host::find("intel").unwrap(),
+            host: crate::host::find(host).unwrap(),
             disk: Path::new("/a,b/disk"),
             payload: Path::new("/payload"),
             folder: Path::new("/room"),
@@ -453,6 +457,15 @@ mod tests {
             line(Console::Log)
                 .contains("file=/a,,b/disk,format=qcow2,if=none,id=root,cache=directsync")
         );
+    }
+
+    #[test]
+    fn efi_variables_belong_to_the_disk() {
+        let line = line_of("uki", Console::Log);
+        assert!(
+            line.contains("if=pflash,unit=1,file=/a,,b/disk.efi,format=qcow2,cache=directsync")
+        );
+        assert!(!line_of("intel", Console::Log).contains("pflash"));
     }
 
     #[test]

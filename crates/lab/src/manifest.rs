@@ -332,4 +332,22 @@ mod tests {
         ]));
         assert_eq!(Manifest::from_text(&one.to_text()), one);
     }
+
+    #[test]
+    fn of_an_esp_only_names_and_contents_count() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let copy = tempfile::tempdir().unwrap();
+        let loader = copy.path().join("loader");
+        fs::create_dir(&loader).unwrap();
+        fs::write(loader.join("loader.conf"), "timeout 3\n").unwrap();
+        fs::write(loader.join("random-seed"), "one").unwrap();
+        let before = Manifest::of_esp(copy.path()).unwrap();
+        assert_eq!(before.0.len(), 2);
+        assert_eq!(before.0["/boot/efi/loader"], "folder");
+
+        fs::write(loader.join("random-seed"), "two").unwrap();
+        fs::set_permissions(&loader, fs::Permissions::from_mode(0o700)).unwrap();
+        let after = Manifest::of_esp(copy.path()).unwrap();
+        assert_eq!(before, after);
+    }
 }

@@ -187,4 +187,22 @@ mod tests {
         let sectors = u64::from(u32::from_le_bytes(table[18..22].try_into().unwrap()));
         assert_eq!(sectors * SECTOR + layout.root, layout.size);
     }
+
+    #[test]
+    fn partitions_do_not_overlap() {
+        let layout = layout(Firmware::Efi);
+        let esp = layout.esp.unwrap();
+        assert!(esp < layout.root && layout.root < layout.end);
+        // 33 sectors of the table's copy.
+        assert!(layout.end + 33 * SECTOR <= layout.size);
+        for start in [esp, layout.root, layout.end] {
+            assert_eq!(start % FIRST, 0);
+        }
+    }
+
+    #[test]
+    fn an_esp_is_mounted_where_there_is_one() {
+        assert_eq!(fstab(Firmware::Bios).lines().count(), 1);
+        assert!(fstab(Firmware::Efi).contains("UUID=1AB0-0002 /boot/efi vfat "));
+    }
 }

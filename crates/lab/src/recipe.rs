@@ -156,3 +156,19 @@ impl Recipe {
         parts
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recipes_are_told_apart() {
+        let all = [&GRUB_BIOS, &GRUB_EFI_DRACUT, &SYSTEMD_BOOT, &UKI];
+        for (number, one) in all.iter().enumerate() {
+            for other in &all[..number] {
+                assert_ne!(one.name, other.name);
+                assert_ne!(one.parts(), other.parts());
+            }
+        }
+    }
+}
