@@ -29,6 +29,11 @@ pub fn bootstrap(recipe: &Recipe, root: &Path) -> Result<()> {
     arguments.extend(recipe.answers.iter().map(|answer| {
         format!("--essential-hook=echo {answer} | chroot \"$1\" debconf-set-selections")
     }));
+    arguments.extend(
+        recipe
+            .customize
+            .map(|script| format!("--customize-hook={script}")),
+    );
     arguments.push(format!("--include={}", packages.join(",")));
     arguments.push(SUITE.to_owned());
     arguments.push(text(root)?.to_owned());

@@ -186,12 +186,12 @@ fn find(name: &str) -> Result<&'static Host> {
 fn list() {
     println!("hosts");
     for host in &HOSTS {
-        println!("  {:14} {}", host.name, host.about);
+        println!("  {:20} {}", host.name, host.about);
     }
     println!("\nscenarios (* in core)");
     for scenario in &SCENARIOS {
         let mark = if scenario.core { "*" } else { " " };
-        println!("{mark} {:14} {}", scenario.name, scenario.about);
+        println!("{mark} {:20} {}", scenario.name, scenario.about);
     }
 }
 

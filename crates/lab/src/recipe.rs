@@ -25,6 +25,8 @@ pub struct Recipe {
     pub packages: &'static [&'static str],
     /// Answers to questions of packages.
     pub answers: &'static [&'static str],
+    /// A shell script of mmdebstrap's, after the packages: `$1` is the tree.
+    pub customize: Option<&'static str>,
     /// Files of the stack, beyond [`FILES`].
     pub files: &'static [Text],
     /// Done in the tree (`chroot`), before there is a disk.
@@ -145,7 +147,7 @@ impl Recipe {
     pub fn parts(&self) -> Vec<String> {
         let mut parts = vec![
             format!("{:?} {:?} {:?}", self.firmware, self.packages, self.answers),
-            format!("{:?}", self.files),
+            format!("{:?} {:?}", self.customize, self.files),
             format!("{PACKAGES:?} {MASKED:?}"),
         ];
         parts.extend([self.prepare, self.first_boot, NESTED, WORDS].map(str::to_owned));

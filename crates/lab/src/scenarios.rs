@@ -24,7 +24,7 @@ pub struct Scenario {
 }
 
 /// All of them.
-pub static SCENARIOS: [Scenario; 11] = [
+pub static SCENARIOS: [Scenario; 13] = [
     Scenario {
         name: "static",
         about: "doctor, apply, reboot, verify, a guest with the card, undo, every byte back",
@@ -83,13 +83,25 @@ pub static SCENARIOS: [Scenario; 11] = [
         name: "harness",
         about: "the lab itself, without passthru: a card bound by hand, a guest, reboots, a power cut",
         core: false,
-        run: harness::run,
+        run: |lab| harness::on(lab, "intel"),
     },
     Scenario {
-        name: "harness-efi",
-        about: "the same on every host that boots through EFI",
+        name: "harness-efi-dracut",
+        about: "the same on GRUB on EFI with dracut",
         core: false,
-        run: harness::efi,
+        run: |lab| harness::on(lab, "efi-dracut"),
+    },
+    Scenario {
+        name: "harness-systemd-boot",
+        about: "the same on systemd-boot with entries",
+        core: false,
+        run: |lab| harness::on(lab, "systemd-boot"),
+    },
+    Scenario {
+        name: "harness-uki",
+        about: "the same on systemd-boot with a unified kernel image",
+        core: false,
+        run: |lab| harness::on(lab, "uki"),
     },
 ];
 

@@ -10,6 +10,7 @@ pub static GRUB_BIOS: Recipe = Recipe {
     packages: &["initramfs-tools", "grub-pc"],
     // Without it GRUB's package asks which disk to install to.
     answers: &["grub-pc grub-pc/install_devices_empty boolean true"],
+    customize: None,
     files: &[
         (
             "etc/default/grub",

@@ -9,6 +9,7 @@ pub static GRUB_EFI_DRACUT: Recipe = Recipe {
     loader: Loader::Grub,
     packages: &["dracut", "grub-efi-amd64", "efibootmgr"],
     answers: &[],
+    customize: None,
     files: &[(
         "etc/default/grub",
         0o644,

@@ -24,6 +24,7 @@ pub static UKI: Recipe = Recipe {
         "systemd-ukify",
     ],
     answers: &[],
+    customize: None,
     files: &[(
         "etc/kernel/install.conf",
         0o644,

@@ -10,22 +10,7 @@ use crate::session::{Lab, Session};
 
 const LIMIT: Duration = Duration::from_secs(900);
 
-/// A host of every boot stack on EFI.
-const EFI_HOSTS: [&str; 3] = ["efi-dracut", "systemd-boot", "uki"];
-
-pub(super) fn run(lab: &Lab<'_>) -> Result<()> {
-    on(lab, "intel")
-}
-
-pub(super) fn efi(lab: &Lab<'_>) -> Result<()> {
-    for name in EFI_HOSTS {
-        lab.report.say(&format!("   on {name}"));
-        on(lab, name)?;
-    }
-    Ok(())
-}
-
-fn on(lab: &Lab<'_>, name: &str) -> Result<()> {
+pub(super) fn on(lab: &Lab<'_>, name: &str) -> Result<()> {
     let host = host::find(name).ok_or("no such host")?;
     let mut session = Session::start(lab, host)?;
 
