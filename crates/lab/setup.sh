@@ -1,12 +1,13 @@
 #!/bin/sh
-# Installs what the lab needs on Debian 12 or 13: QEMU 10 or newer, mmdebstrap and the disk tools.
+# Installs what the lab needs on Debian 12 or 13: QEMU 10 or newer, mmdebstrap, OVMF and the disk tools.
 #
 # Run it as root (the continuous integration does). It is quick when everything is there already.
 # On Debian 12 QEMU comes from the backports suite of the mirror that this machine already uses;
 # no mirror is named here.
 set -eu
 
-tools="qemu-system-x86_64 qemu-img mmdebstrap mke2fs debugfs sfdisk tar zstd losetup"
+tools="qemu-system-x86_64 qemu-img mmdebstrap mke2fs debugfs sfdisk mkfs.vfat mcopy tar zstd losetup"
+firmware=/usr/share/OVMF/OVMF_CODE_4M.fd
 
 missing() {
     absent=
@@ -17,6 +18,7 @@ missing() {
         major=$(qemu-system-x86_64 --version | sed -n 's/^QEMU emulator version \([0-9]*\)\..*/\1/p')
         [ "${major:-0}" -ge 10 ] || absent="$absent qemu>=10"
     fi
+    [ -e "$firmware" ] || absent="$absent ovmf"
     printf '%s' "$absent"
 }
 
@@ -75,9 +77,9 @@ apt-get -qq update
 set -- -qq -y --no-install-recommends -o Dpkg::Use-Pty=0
 [ -z "$target" ] || set -- "$@" -t "$target"
 # seabios, ipxe-qemu and the others must match QEMU, so all of it comes from one suite.
-apt-get install "$@" qemu-system-x86 qemu-system-common qemu-system-data qemu-utils seabios ipxe-qemu >/dev/null
+apt-get install "$@" qemu-system-x86 qemu-system-common qemu-system-data qemu-utils seabios ovmf ipxe-qemu >/dev/null
 apt-get install -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 \
-    mmdebstrap e2fsprogs fdisk mount tar zstd debian-archive-keyring >/dev/null
+    mmdebstrap e2fsprogs dosfstools mtools fdisk mount tar zstd debian-archive-keyring >/dev/null
 
 absent=$(missing)
 if [ -n "$absent" ]; then

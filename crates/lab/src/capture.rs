@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::agent::Agent;
 use crate::error::Result;
 
-/// Small attribute files are copied one by one, because sysfs and procfs do not know their sizes.
+/// Small attribute files are copied one by one, because sysfs and procfs do not know their sizes. What
+/// tools of the boot stack say is in `commands`.
 const SCRIPT: &str = r#"room=/run/lab/capture
 rm -rf $room && mkdir -p $room && cd / || exit 1
 save() { # a file by content; unreadable ones are left out
@@ -39,10 +40,25 @@ for file in cmdline cpuinfo meminfo iomem interrupts modules mounts self/mountin
 done
 rm -f $room/proc/self/mounts
 mkdir -p $room/boot && ls -la /boot >$room/boot/listing
+if [ -d sys/firmware/efi ]; then
+    for file in sys/firmware/efi/fw_platform_size sys/firmware/efi/efivars/Boot* \
+        sys/firmware/efi/efivars/Loader* sys/firmware/efi/efivars/Stub* sys/firmware/efi/efivars/SecureBoot*; do
+        [ ! -f "$file" ] || save "$file"
+    done
+    # Of kernels and images only the beginning: a unified image has its small sections there.
+    find boot/efi -type d -printf '%p\0' | (cd $room && xargs -0 -r mkdir -p)
+    find boot/efi -type f | while read -r file; do save "$file"; done
+    find boot/efi -ls >$room/boot/listing-efi
+fi
+mkdir $room/commands
+for command in 'bootctl list --json=short' 'bootctl status' 'kernel-install inspect' 'efibootmgr -v' 'dracut --version' lsinitrd; do
+    ! command -v "${command%% *}" >/dev/null || $command >"$room/commands/$command" 2>&1
+done
 kernel=$(uname -r)
 {
     find etc/default/grub* etc/initramfs-tools etc/modprobe.d etc/modules etc/modules-load.d etc/fstab \
         etc/os-release usr/lib/os-release etc/kernel usr/lib/modprobe.d boot/grub/grub.cfg \
+        etc/dracut.conf etc/dracut.conf.d usr/lib/dracut/dracut.conf.d etc/initramfs usr/lib/kernel etc/machine-id \
         boot/grub/grubenv "boot/config-$kernel" var/lib/initramfs-tools 2>/dev/null
     for list in alias builtin builtin.modinfo dep softdep order builtin.alias; do
         ls "usr/lib/modules/$kernel/modules.$list" 2>/dev/null

@@ -1,6 +1,7 @@
 //! Commands of this machine, always as argument vectors.
 
 use std::ffi::OsStr;
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use crate::bail;
@@ -12,11 +13,27 @@ where
     I: IntoIterator<Item = S>,
     S: AsRef<OsStr>,
 {
-    let output = Command::new(program)
+    feed(program, arguments, "")
+}
+
+/// The same with a text on its standard input, which must be shorter than a pipe.
+pub fn feed<I, S>(program: &str, arguments: I, input: &str) -> Result<String>
+where
+    I: IntoIterator<Item = S>,
+    S: AsRef<OsStr>,
+{
+    let mut child = Command::new(program)
         .args(arguments)
-        .stdin(Stdio::null())
-        .output()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .context(|| format!("cannot start {program}"))?;
+    if let Some(mut pipe) = child.stdin.take() {
+        // A program that ends without reading says why itself.
+        let _ = pipe.write_all(input.as_bytes());
+    }
+    let output = child.wait_with_output()?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let last: Vec<&str> = said.lines().rev().take(20).collect();

@@ -1,5 +1,7 @@
 //! The hosts of the lab, as data.
 
+use crate::recipe::{self, Recipe};
+
 /// A machine that passthru is tried on.
 #[derive(Debug)]
 pub struct Host {
@@ -17,6 +19,8 @@ pub struct Host {
     pub builtin: bool,
     /// How many cards there are, each behind a root port of its own.
     pub cards: u8,
+    /// The Debian on its disk.
+    pub recipe: &'static Recipe,
     /// Words in `GRUB_CMDLINE_LINUX_DEFAULT`, as an earlier attempt may have left them.
     pub words: &'static str,
 }
@@ -67,7 +71,7 @@ const BOCHS: Gpu = Gpu {
 };
 
 /// All hosts.
-pub static HOSTS: [Host; 4] = [
+pub static HOSTS: [Host; 7] = [
     Host {
         name: "intel",
         about: "VT-d with interrupt remapping, a Radeon with audio, USB and a serial port beside the host's display",
@@ -76,6 +80,7 @@ pub static HOSTS: [Host; 4] = [
         gpu: RADEON,
         builtin: true,
         cards: 1,
+        recipe: &recipe::GRUB_BIOS,
         words: "",
     },
     Host {
@@ -86,6 +91,7 @@ pub static HOSTS: [Host; 4] = [
         gpu: BOCHS,
         builtin: false,
         cards: 2,
+        recipe: &recipe::GRUB_BIOS,
         words: "",
     },
     Host {
@@ -96,6 +102,7 @@ pub static HOSTS: [Host; 4] = [
         gpu: BOCHS,
         builtin: false,
         cards: 1,
+        recipe: &recipe::GRUB_BIOS,
         words: "intel_iommu=off",
     },
     Host {
@@ -106,8 +113,42 @@ pub static HOSTS: [Host; 4] = [
         gpu: BOCHS,
         builtin: false,
         cards: 1,
+        recipe: &recipe::GRUB_BIOS,
         // QEMU's emulated IO-APIC loses its interrupts behind this IOMMU.
         words: "noapic",
+    },
+    Host {
+        name: "efi-dracut",
+        about: "GRUB on EFI with dracut; a card with a serial port that the kernel itself drives",
+        iommu: Iommu::Intel,
+        display: "virtio-vga",
+        gpu: BOCHS,
+        builtin: true,
+        cards: 1,
+        recipe: &recipe::GRUB_EFI_DRACUT,
+        words: "",
+    },
+    Host {
+        name: "systemd-boot",
+        about: "systemd-boot with entries of kernel-install for two kernels, initramfs-tools",
+        iommu: Iommu::Intel,
+        display: "virtio-vga",
+        gpu: BOCHS,
+        builtin: true,
+        cards: 1,
+        recipe: &recipe::SYSTEMD_BOOT,
+        words: "",
+    },
+    Host {
+        name: "uki",
+        about: "systemd-boot with a unified kernel image of kernel-install and ukify, dracut",
+        iommu: Iommu::Intel,
+        display: "virtio-vga",
+        gpu: BOCHS,
+        builtin: true,
+        cards: 1,
+        recipe: &recipe::UKI,
+        words: "",
     },
 ];
 

@@ -14,10 +14,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::{Context as _, Result};
 use crate::host::{self, Host};
-use crate::machine::{Console, Machine, Parts, Start};
+use crate::machine::{Console, INITRAMFS, KERNEL, Machine, Parts, Start};
 use crate::manifest::Manifest;
+use crate::recipe::{Firmware, NESTED};
 use crate::report::Report;
-use crate::{command, debian, payload};
+use crate::{command, debian, efi, partitions, payload};
 
 /// A file that tells one build of a folder from another. A layer fits only the very disk that it was
 /// made on, so the identity below is part of the name of what lies above.
@@ -79,7 +80,7 @@ impl<'a> Images<'a> {
     fn host_folder(&self, host: &Host) -> Result<PathBuf> {
         // A host that needs its own command line is made on the first one, which writes it.
         let below = if host.words.is_empty() {
-            self.base()?
+            self.base(host)?
         } else {
             self.host_folder(&host::HOSTS[0])?
         };
@@ -92,33 +93,46 @@ impl<'a> Images<'a> {
         })
     }
 
-    /// The folder of a disk with Debian that has been booted once and is off.
-    fn base(&self) -> Result<PathBuf> {
-        let recipe = debian::recipe();
-        let key = key(&recipe.iter().map(String::as_str).collect::<Vec<_>>());
-        self.keep(&format!("base-{key}"), |room| {
-            self.report.begin("image base");
+    /// The folder of a disk with the host's Debian that has been booted once and is off.
+    fn base(&self, host: &Host) -> Result<PathBuf> {
+        let recipe = host.recipe;
+        let parts = recipe.parts();
+        let key = key(&parts.iter().map(String::as_str).collect::<Vec<_>>());
+        self.keep(&format!("{}-{key}", recipe.name), |room| {
+            self.report.begin(&format!("image {}", recipe.name));
             let root = room.join("root");
             self.report
-                .phase("bootstrap Debian", || debian::bootstrap(&root))?;
+                .phase("bootstrap Debian", || debian::bootstrap(recipe, &root))?;
             let disk = room.join("disk.qcow2");
             self.report.phase("make the disk", || {
-                debian::furnish(&root)?;
+                debian::furnish(recipe, &root)?;
                 let raw = room.join("disk.raw");
-                debian::assemble(&root, &raw)?;
+                partitions::assemble(recipe.firmware, &root, &raw)?;
+                for file in [KERNEL, INITRAMFS] {
+                    fs::copy(root.join(file), room.join(file))?;
+                }
                 fs::remove_dir_all(&root)?;
                 convert(&raw, &disk)?;
                 Ok(fs::remove_file(&raw)?)
             })?;
-            let host = &host::HOSTS[0];
+            // GRUB is on a BIOS disk already; an EFI loader is installed by the host itself.
+            let start = match recipe.firmware {
+                Firmware::Bios => Start::Boot,
+                Firmware::Efi => {
+                    efi::provide(&disk)?;
+                    Start::Kernel(room)
+                }
+            };
             let mut machine = self
                 .report
-                .phase("first boot", || self.start(host, &disk, room, &Start::Boot))?;
+                .phase("first boot", || self.start(host, &disk, room, &start))?;
             self.report.phase("make initramfs and boot menu", || {
-                machine
-                    .agent
-                    .succeed(debian::FIRST_BOOT, Duration::from_secs(900))
+                let script = format!("{NESTED}{}", recipe.first_boot);
+                machine.agent.succeed(&script, Duration::from_secs(900))
             })?;
+            for file in [KERNEL, INITRAMFS] {
+                fs::remove_file(room.join(file))?;
+            }
             self.report.phase("power off", || machine.power_off())
         })
     }
@@ -144,23 +158,14 @@ impl<'a> Images<'a> {
             })?;
             self.report.phase("power off", || machine.power_off())?;
         }
-        let manifest = self
-            .report
-            .phase("read every file", || Manifest::of_disk(&disk, room))?;
+        let manifest = self.report.phase("read every file", || {
+            Manifest::of_disk(host.recipe.firmware, &disk, room)
+        })?;
         fs::write(room.join("manifest"), manifest.to_text())?;
         if host.can_be_saved() {
             // A relative backing file: the folder gets its final name only when it is complete.
             let running = room.join("running.qcow2");
-            command::run(
-                "qemu-img",
-                [
-                    OsStr::new("create"),
-                    OsStr::new("-qfqcow2"),
-                    OsStr::new("-Fqcow2"),
-                    OsStr::new("-bdisk.qcow2"),
-                    running.as_os_str(),
-                ],
-            )?;
+            layer(Path::new("disk.qcow2"), &running)?;
             let machine = self
                 .report
                 .phase("boot", || self.start(host, &running, room, &Start::Boot))?;
@@ -243,11 +248,19 @@ pub fn cache() -> Result<PathBuf> {
         .ok_or_else(|| "no place for disks: set PASSTHRU_LAB_CACHE".into())
 }
 
-/// A new qcow2 layer on a disk.
+/// A new qcow2 layer on a disk, and one on its EFI variables if it has any. A relative base is
+/// beside the disk.
 pub fn layer(base: &Path, disk: &Path) -> Result<()> {
-    let arguments = ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"].map(OsStr::new);
-    let files = [base.as_os_str(), disk.as_os_str()];
-    command::run("qemu-img", arguments.into_iter().chain(files))?;
+    let create = |base: &Path, disk: &Path| {
+        let arguments = ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"].map(OsStr::new);
+        let files = [base.as_os_str(), disk.as_os_str()];
+        command::run("qemu-img", arguments.into_iter().chain(files))
+    };
+    create(base, disk)?;
+    let variables = efi::variables(base);
+    if disk.with_file_name(&variables).exists() {
+        create(&variables, &efi::variables(disk))?;
+    }
     Ok(())
 }
 

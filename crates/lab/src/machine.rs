@@ -12,9 +12,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::agent::Agent;
+use crate::efi;
 use crate::error::{Context as _, Result};
 use crate::host::Host;
-use crate::{bail, ensure, interrupt};
+use crate::recipe::{self, Firmware};
+use crate::{bail, ensure, interrupt, partitions};
 
 /// Longest wait for the first word of a booting host; it takes about 15 s on two cores.
 const BOOT: Duration = Duration::from_secs(400);
@@ -37,10 +39,17 @@ pub const SOFTWARE: &str = "tcg,thread=multi";
 const AT_REST: &str = "udevadm settle --timeout=240
 while [ -n \"$(systemctl list-jobs --no-legend)\" ]; do sleep 0.2; done";
 
+/// The names of a kernel and its initramfs in the folder of [`Start::Kernel`].
+pub const KERNEL: &str = "vmlinuz";
+/// See [`KERNEL`].
+pub const INITRAMFS: &str = "initrd.img";
+
 /// Where a machine starts from.
 pub enum Start<'a> {
     /// The firmware.
     Boot,
+    /// A kernel and an initramfs in this folder, because nothing on the disk boots yet.
+    Kernel(&'a Path),
     /// A machine state saved by [`Machine::save`].
     Saved(&'a Path),
 }
@@ -97,10 +106,23 @@ impl Machine {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--", "qemu-system-x86_64"]);
         command.args(arguments(parts, &agent, &control, &log, console)?);
-        if let Start::Saved(state) = start {
-            command
-                .arg("-incoming")
-                .arg(format!("file:{}", text(state)?));
+        match start {
+            Start::Boot => {}
+            Start::Kernel(folder) => {
+                let root = partitions::ROOT;
+                command
+                    .arg("-kernel")
+                    .arg(folder.join(KERNEL))
+                    .arg("-initrd")
+                    .arg(folder.join(INITRAMFS))
+                    .arg("-append")
+                    .arg(format!("root=UUID={root} ro {}", recipe::WORDS));
+            }
+            Start::Saved(state) => {
+                command
+                    .arg("-incoming")
+                    .arg(format!("file:{}", text(state)?));
+            }
         }
         let messages = parts.folder.join("qemu.log");
         command.stderr(File::create(&messages)?);
@@ -138,7 +160,7 @@ impl Machine {
         machine.read_control()?;
         machine.control("qmp_capabilities", &json!({}))?;
         match start {
-            Start::Boot => machine.wait_for_boot()?,
+            Start::Boot | Start::Kernel(_) => machine.wait_for_boot()?,
             Start::Saved(_) => {
                 machine.wait_for_status("query-status", "paused")?;
                 machine.control("cont", &json!({}))?;
@@ -322,6 +344,18 @@ fn arguments(
     ];
     all.extend(parts.host.arguments(parts.accelerator));
     let mut push = |option: &str, value: String| all.extend([option.to_owned(), value]);
+    if parts.host.recipe.firmware == Firmware::Efi {
+        let file = option(Path::new(efi::CODE))?;
+        push(
+            "-drive",
+            format!("if=pflash,unit=0,file={file},format=raw,readonly=on"),
+        );
+        let file = option(&efi::variables(parts.disk))?;
+        push(
+            "-drive",
+            format!("if=pflash,unit=1,file={file},format=qcow2,cache=directsync"),
+        );
+    }
     // Directly to the disk: what the host believes written survives a power cut.
     push(
         "-drive",
@@ -407,8 +441,12 @@ mod tests {
     use super::*;
 
     fn line(console: Console) -> String {
+        line_of("intel", console)
+    }
+
+    fn line_of(host: &str, console: Console) -> String {
         let parts = Parts {
-            host: crate::host::find("intel").unwrap(),
+            host: crate::host::find(host).unwrap(),
             disk: Path::new("/a,b/disk"),
             payload: Path::new("/payload"),
             folder: Path::new("/room"),
@@ -426,6 +464,15 @@ mod tests {
             line(Console::Log)
                 .contains("file=/a,,b/disk,format=qcow2,if=none,id=root,cache=directsync")
         );
+    }
+
+    #[test]
+    fn efi_variables_belong_to_the_disk() {
+        let line = line_of("uki", Console::Log);
+        assert!(
+            line.contains("if=pflash,unit=1,file=/a,,b/disk.efi,format=qcow2,cache=directsync")
+        );
+        assert!(!line_of("intel", Console::Log).contains("pflash"));
     }
 
     #[test]

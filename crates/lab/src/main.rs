@@ -15,6 +15,7 @@ mod base64;
 mod capture;
 mod command;
 mod debian;
+mod efi;
 mod error;
 mod grub;
 mod guest;
@@ -23,15 +24,20 @@ mod image;
 mod interrupt;
 mod machine;
 mod manifest;
+mod menu;
+mod partitions;
 mod payload;
 mod pci;
+mod recipe;
 mod report;
 mod scenarios;
 mod session;
+mod systemd_boot;
 mod tools;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -41,6 +47,9 @@ use crate::image::Images;
 use crate::report::Report;
 use crate::scenarios::{SCENARIOS, Scenario};
 use crate::session::{Lab, Session};
+
+/// How long a script of `lab script` may take.
+const SCRIPT: Duration = Duration::from_secs(1800);
 
 /// Real Linux hosts with an IOMMU and a card, under QEMU, to try passthru on.
 #[derive(Parser)]
@@ -79,6 +88,14 @@ enum Action {
     Image {
         /// See `lab list`
         hosts: Vec<String>,
+    },
+    /// Run shell scripts on a fresh host, with a reboot between them, and show what they write
+    Script {
+        /// See `lab list`
+        host: String,
+        /// Files here; a script that fails ends the run
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
     },
     /// Show what is bound on a host and save what it looks like from inside
     Capture {
@@ -143,6 +160,7 @@ fn act(arguments: &Arguments, report: &Report) -> Result<()> {
             }
             Ok(())
         }
+        Action::Script { host, files } => script(find(host)?, files, arguments, report),
         Action::Capture { host, file } => take(find(host)?, file, arguments, report),
     }
 }
@@ -168,12 +186,12 @@ fn find(name: &str) -> Result<&'static Host> {
 fn list() {
     println!("hosts");
     for host in &HOSTS {
-        println!("  {:14} {}", host.name, host.about);
+        println!("  {:20} {}", host.name, host.about);
     }
     println!("\nscenarios (* in core)");
     for scenario in &SCENARIOS {
         let mark = if scenario.core { "*" } else { " " };
-        println!("{mark} {:14} {}", scenario.name, scenario.about);
+        println!("{mark} {:20} {}", scenario.name, scenario.about);
     }
 }
 
@@ -244,6 +262,31 @@ fn shell(host: &'static Host, arguments: &Arguments, report: &Report) -> Result<
             host.name, host.about
         );
         session.hand_over()
+    })
+}
+
+fn script(
+    host: &'static Host,
+    files: &[PathBuf],
+    arguments: &Arguments,
+    report: &Report,
+) -> Result<()> {
+    with_lab(arguments, report, |lab| {
+        report.begin(&format!("scripts on {}", host.name));
+        let mut session = Session::start(lab, host)?;
+        for (number, file) in files.iter().enumerate() {
+            if number > 0 {
+                session.reboot()?;
+            }
+            let text = std::fs::read_to_string(file)
+                .context(|| format!("cannot read {}", file.display()))?;
+            let agent = session.agent()?;
+            let what = file.display().to_string();
+            let output = report.phase(&what, || agent.run(&text, SCRIPT))?;
+            println!("{}", output.said());
+            crate::ensure!(output.status == 0, "{what} ended with {}", output.status);
+        }
+        Ok(())
     })
 }
 

@@ -7,16 +7,16 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use crate::command;
-use crate::debian::PARTITION_OFFSET;
 use crate::error::{Context as _, Result};
+use crate::recipe::Firmware;
+use crate::{command, partitions};
 
 /// Left out, each for its reason. A path stands for everything below it.
-const LEFT_OUT: [(&str, &str); 14] = [
+const LEFT_OUT: [(&str, &str); 15] = [
     ("/proc", "a mount point"),
     ("/sys", "a mount point"),
     ("/dev", "a mount point"),
@@ -40,15 +40,22 @@ const LEFT_OUT: [(&str, &str); 14] = [
     ("/usr/local/bin/passthru", "put there by the lab"),
     ("/root/.bash_history", "written by a person at the console"),
     ("/lost+found", "fsck's"),
+    (
+        "/boot/efi/loader/random-seed",
+        "systemd-boot and systemd-boot-random-seed renew it at every boot",
+    ),
 ];
+
+/// Where the hosts have their EFI system partition.
+const ESP: &str = "/boot/efi";
 
 /// Every file of a host: escaped path to what is known of it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Manifest(BTreeMap<String, String>);
 
 impl Manifest {
-    /// Reads the root file system of a disk whose host is off.
-    pub fn of_disk(disk: &Path, folder: &Path) -> Result<Self> {
+    /// Reads the file systems of a disk whose host is off.
+    pub fn of_disk(firmware: Firmware, disk: &Path, folder: &Path) -> Result<Self> {
         let raw = folder.join("manifest.raw");
         let point = folder.join("tree");
         fs::create_dir_all(&point)?;
@@ -62,20 +69,49 @@ impl Manifest {
                 raw.as_os_str(),
             ],
         )?;
-        let mounted = Mounted::new(&raw, &point)?;
+        let layout = partitions::layout(firmware);
+        let mounted = Mounted::new(&raw, layout.root, &point)?;
         let manifest = Self::of_tree(&point);
         drop(mounted);
+        let mut manifest = manifest?;
+        if let Some(start) = layout.esp {
+            let copy = folder.join("esp");
+            fs::create_dir_all(&copy)?;
+            partitions::copy_esp(&raw, start, &copy)?;
+            manifest.0.extend(Self::of_esp(&copy)?.0);
+            fs::remove_dir_all(&copy)?;
+        }
         fs::remove_file(&raw)?;
-        manifest
+        Ok(manifest)
     }
 
     /// Reads a tree.
     pub fn of_tree(root: &Path) -> Result<Self> {
+        Self::read(root, Path::new("/"), describe)
+    }
+
+    /// Reads a copy of an EFI system partition: FAT has no modes, owners and attributes.
+    fn of_esp(copy: &Path) -> Result<Self> {
+        Self::read(copy, Path::new(ESP), |_, kind| {
+            Ok(if kind.is_dir() {
+                "folder".to_owned()
+            } else {
+                format!("file size={}", kind.size())
+            })
+        })
+    }
+
+    /// Reads a tree that the host has at a mount point.
+    fn read(
+        root: &Path,
+        point: &Path,
+        describe: impl Fn(&Path, &fs::Metadata) -> Result<String>,
+    ) -> Result<Self> {
         let mut files = Vec::new();
         let mut all = BTreeMap::new();
-        let mut folders = vec![PathBuf::from("/")];
+        let mut folders = vec![point.to_owned()];
         while let Some(folder) = folders.pop() {
-            let here = root.join(folder.strip_prefix("/")?);
+            let here = root.join(folder.strip_prefix(point)?);
             for entry in fs::read_dir(&here).context(|| format!("reading {}", folder.display()))? {
                 let entry = entry?;
                 let path = folder.join(entry.file_name());
@@ -231,9 +267,9 @@ fn hash<'a>(files: impl Iterator<Item = &'a Path>) -> Result<Vec<String>> {
 struct Mounted<'a>(&'a Path);
 
 impl<'a> Mounted<'a> {
-    fn new(raw: &Path, point: &'a Path) -> Result<Self> {
+    fn new(raw: &Path, start: u64, point: &'a Path) -> Result<Self> {
         // noload: the host was shut down in order, so the journal is empty.
-        let options = format!("ro,noload,loop,offset={PARTITION_OFFSET}");
+        let options = format!("ro,noload,loop,offset={start}");
         command::run(
             "mount",
             [
@@ -295,5 +331,23 @@ mod tests {
             ("/etc/b".to_owned(), "folder 755 0:0".to_owned()),
         ]));
         assert_eq!(Manifest::from_text(&one.to_text()), one);
+    }
+
+    #[test]
+    fn of_an_esp_only_names_and_contents_count() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let copy = tempfile::tempdir().unwrap();
+        let loader = copy.path().join("loader");
+        fs::create_dir(&loader).unwrap();
+        fs::write(loader.join("loader.conf"), "timeout 3\n").unwrap();
+        fs::write(loader.join("random-seed"), "one").unwrap();
+        let before = Manifest::of_esp(copy.path()).unwrap();
+        assert_eq!(before.0.len(), 2);
+        assert_eq!(before.0["/boot/efi/loader"], "folder");
+
+        fs::write(loader.join("random-seed"), "two").unwrap();
+        fs::set_permissions(&loader, fs::Permissions::from_mode(0o700)).unwrap();
+        let after = Manifest::of_esp(copy.path()).unwrap();
+        assert_eq!(before, after);
     }
 }

@@ -18,14 +18,14 @@ pub struct Scenario {
     pub name: &'static str,
     /// What it proves, in one sentence.
     pub about: &'static str,
-    /// Every change must pass it; the others try the lab itself.
+    /// Every change must pass it; the others try the lab itself, or what passthru cannot do yet.
     pub core: bool,
     /// Does it.
     pub run: fn(&Lab<'_>) -> Result<()>,
 }
 
 /// All of them.
-pub static SCENARIOS: [Scenario; 8] = [
+pub static SCENARIOS: [Scenario; 14] = [
     Scenario {
         name: "static",
         about: "doctor, apply, reboot, verify, a guest with the card, undo, every byte back",
@@ -69,10 +69,46 @@ pub static SCENARIOS: [Scenario; 8] = [
         run: no_remap::run,
     },
     Scenario {
+        name: "efi-dracut",
+        about: "static on GRUB on EFI with dracut, and a boot of the entry without passthru",
+        core: false,
+        run: |lab| static_binding::on(lab, "efi-dracut"),
+    },
+    Scenario {
+        name: "systemd-boot",
+        about: "the same on systemd-boot with entries for two kernels, each of which binds",
+        core: false,
+        run: |lab| static_binding::on(lab, "systemd-boot"),
+    },
+    Scenario {
+        name: "uki",
+        about: "the same on systemd-boot with a unified kernel image",
+        core: false,
+        run: |lab| static_binding::on(lab, "uki"),
+    },
+    Scenario {
         name: "harness",
         about: "the lab itself, without passthru: a card bound by hand, a guest, reboots, a power cut",
         core: false,
-        run: harness::run,
+        run: |lab| harness::on(lab, "intel"),
+    },
+    Scenario {
+        name: "harness-efi-dracut",
+        about: "the same on GRUB on EFI with dracut",
+        core: false,
+        run: |lab| harness::on(lab, "efi-dracut"),
+    },
+    Scenario {
+        name: "harness-systemd-boot",
+        about: "the same on systemd-boot with entries",
+        core: false,
+        run: |lab| harness::on(lab, "systemd-boot"),
+    },
+    Scenario {
+        name: "harness-uki",
+        about: "the same on systemd-boot with a unified kernel image",
+        core: false,
+        run: |lab| harness::on(lab, "uki"),
     },
 ];
 

@@ -8,12 +8,13 @@ use serde_json::Value;
 
 use crate::agent::{Agent, Output, quote};
 use crate::error::{Context as _, Result};
-use crate::grub;
 use crate::host::{CardFunction, Host};
 use crate::image::{self, HostImage, Images};
 use crate::machine::{Console, Machine, Parts, Start};
 use crate::manifest::Manifest;
+use crate::menu::{self, Entry};
 use crate::pci::{self, Functions};
+use crate::recipe::Loader;
 use crate::report::Report;
 use crate::{bail, ensure, guest, payload};
 
@@ -236,20 +237,77 @@ impl<'a> Session<'a> {
         self.lab.report.phase("reboot", || machine.reboot())
     }
 
-    /// Boots another entry of the menu once, and leaves GRUB's environment as it was.
-    pub fn reboot_into(&mut self, entry: &str) -> Result<()> {
-        let environment = grub::environment(self.agent()?)?;
-        let what = format!("reboot into {entry:?}");
+    /// The boot menu as it is now.
+    pub fn menu(&mut self) -> Result<Vec<Entry>> {
+        let loader = self.host.recipe.loader;
+        menu::entries(loader, self.agent()?)
+    }
+
+    /// The first entry of the boot menu whose title has these words.
+    pub fn entry(&mut self, words: &str) -> Result<Entry> {
+        let menu = self.menu()?;
+        match menu.iter().find(|entry| entry.title.contains(words)) {
+            Some(entry) => Ok(entry.clone()),
+            None => bail!("the boot menu has no entry with {words:?}: {menu:?}"),
+        }
+    }
+
+    /// Entries of kernels that do not run now, other than the way back. GRUB's menu has them in a
+    /// submenu, and no lab host has two kernels there.
+    pub fn other_kernels(&mut self) -> Result<Vec<Entry>> {
+        if self.host.recipe.loader == Loader::Grub {
+            return Ok(Vec::new());
+        }
+        let kernel = self
+            .agent()?
+            .succeed("uname -r", Duration::from_secs(60))?
+            .trim()
+            .to_owned();
+        let mut menu = self.menu()?;
+        menu.retain(|entry| entry.version != kernel && !entry.title.contains("without passthru"));
+        Ok(menu)
+    }
+
+    /// Boots another entry of the menu once, and leaves nothing of that choice.
+    pub fn reboot_into(&mut self, entry: &Entry) -> Result<()> {
+        let loader = self.host.recipe.loader;
+        let before = menu::before(loader, self.agent()?)?;
+        let what = format!("reboot into {:?}", entry.title);
         loop {
-            grub::boot_once(self.agent()?, entry)?;
+            menu::boot_once(loader, self.agent()?, entry)?;
             let machine = self.machine.as_mut().ok_or("the host is off")?;
             let resets = machine.resets();
             self.lab.report.phase(&what, || machine.reboot())?;
             // A reset forgets the choice.
             if machine.resets() == resets {
-                return environment.restore(self.agent()?);
+                return before.restore(self.agent()?, entry);
             }
         }
+    }
+
+    /// Chooses another entry of the menu once, takes the power away, and boots.
+    pub fn cut_and_boot_into(&mut self, entry: &Entry) -> Result<()> {
+        let loader = self.host.recipe.loader;
+        let before = menu::before(loader, self.agent()?)?;
+        loop {
+            menu::boot_once(loader, self.agent()?, entry)?;
+            self.cut_and_boot()?;
+            let machine = self.machine.as_ref().ok_or("the host is off")?;
+            if machine.resets() == 0 {
+                return before.restore(self.agent()?, entry);
+            }
+        }
+    }
+
+    /// Fails if anything but the menu itself chooses what a later boot starts.
+    pub fn must_choose_nothing(&mut self) -> Result<()> {
+        let loader = self.host.recipe.loader;
+        menu::must_choose_nothing(loader, self.agent()?)
+    }
+
+    /// Switches the host on again.
+    pub fn boot(&mut self) -> Result<()> {
+        self.power_on("boot", &Start::Boot, Console::Log)
     }
 
     /// Takes the power away and boots again from what is on the disk.
@@ -266,10 +324,11 @@ impl<'a> Session<'a> {
     pub fn power_off(&mut self) -> Result<Manifest> {
         let machine = self.machine.take().ok_or("the host is off")?;
         self.lab.report.phase("power off", || machine.power_off())?;
+        let firmware = self.host.recipe.firmware;
         let (disk, room) = (&self.disk, &self.room);
-        self.lab
-            .report
-            .phase("read every file", || Manifest::of_disk(disk, room))
+        self.lab.report.phase("read every file", || {
+            Manifest::of_disk(firmware, disk, room)
+        })
     }
 
     /// Leaves the host to whoever sits at the console.
@@ -344,6 +403,7 @@ impl<'a> Session<'a> {
         self.reboot()?;
         self.must_be_untouched()?;
         self.must_verify("nothing-applied", DONE)?;
+        self.must_choose_nothing()?;
         let after = self.power_off()?;
         self.must_equal(&after)
     }

@@ -1,14 +1,19 @@
 //! What must be installed here before a host can be built and booted.
 
-use crate::command;
+use std::path::Path;
+
 use crate::error::Result;
+use crate::{command, efi};
 
 /// Programs the lab starts.
-const TOOLS: [&str; 9] = [
+const TOOLS: [&str; 12] = [
     "qemu-system-x86_64",
     "qemu-img",
     "mmdebstrap",
     "mke2fs",
+    "mkfs.vfat",
+    "mcopy",
+    "sfdisk",
     "chroot",
     "mount",
     "umount",
@@ -38,6 +43,11 @@ pub fn check() -> Result<Tools> {
         qemu = version.lines().next().unwrap_or_default().to_owned();
         if major(&qemu).is_none_or(|major| major < OLDEST_QEMU) {
             missing.push(format!("QEMU {OLDEST_QEMU} or newer (this is {qemu:?})"));
+        }
+    }
+    for file in [efi::CODE, efi::TEMPLATE] {
+        if !Path::new(file).exists() {
+            missing.push(format!("{file} (the package ovmf)"));
         }
     }
     if !rustix::process::geteuid().is_root() {

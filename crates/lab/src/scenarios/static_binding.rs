@@ -5,8 +5,28 @@ use crate::error::Result;
 use crate::host;
 use crate::session::{DONE, Lab, REBOOT, Session};
 
+/// On the host whose other entries are a scenario of their own.
 pub(super) fn run(lab: &Lab<'_>) -> Result<()> {
-    let host = host::find("intel").ok_or("no such host")?;
+    bound(lab, "intel")?.must_undo()
+}
+
+/// On any host, with a boot of its way back in between.
+pub(super) fn on(lab: &Lab<'_>, name: &str) -> Result<()> {
+    let mut session = bound(lab, name)?;
+    for other in session.other_kernels()? {
+        session.reboot_into(&other)?;
+        session.must_verify("done", DONE)?;
+        session.must_own(&[1])?;
+    }
+    let without = session.entry("without passthru")?;
+    session.reboot_into(&without)?;
+    session.must_be_untouched()?;
+    session.must_undo()
+}
+
+/// A host whose card is bound, after a reboot.
+fn bound<'a>(lab: &'a Lab<'a>, name: &str) -> Result<Session<'a>> {
+    let host = host::find(name).ok_or("no such host")?;
     let mut session = Session::start(lab, host)?;
 
     let doctor = session.passthru(&["doctor", "--json"])?;
@@ -28,5 +48,5 @@ pub(super) fn run(lab: &Lab<'_>) -> Result<()> {
     session.must_verify("done", DONE)?;
     session.must_own(&[1])?;
     session.must_serve_a_guest(1)?;
-    session.must_undo()
+    Ok(session)
 }

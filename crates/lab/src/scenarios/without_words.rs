@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::ensure;
 use crate::error::Result;
+use crate::host;
 use crate::session::{DONE, Lab, Session};
-use crate::{grub, host};
 
 /// The kernel's own command line, and what it was loaded from.
 const BOOTED: &str = "cat /proc/cmdline; sha256sum /initrd.img";
@@ -16,9 +16,7 @@ pub(super) fn run(lab: &Lab<'_>) -> Result<()> {
     let mut session = Session::start(lab, host)?;
     session.apply_and_keep(&["--gpu", "01:00.0"])?;
 
-    let menu = grub::menu(session.agent()?)?;
-    let choose = |words: &str| menu.iter().find(|entry| entry.contains(words)).cloned();
-    let recovery = choose("(recovery mode)").ok_or("the menu has no recovery entry")?;
+    let recovery = session.entry("(recovery mode)")?;
     session.reboot_into(&recovery)?;
     let recovered = session.agent()?.succeed(BOOTED, Duration::from_secs(60))?;
     ensure!(
@@ -27,15 +25,9 @@ pub(super) fn run(lab: &Lab<'_>) -> Result<()> {
     );
     session.must_be_untouched()?;
 
-    match choose("without passthru") {
-        Some(entry) => {
-            session.reboot_into(&entry)?;
-            session.must_be_untouched()?;
-        }
-        None => session
-            .report()
-            .say("   the menu has no entry without passthru"),
-    }
+    let without = session.entry("without passthru")?;
+    session.reboot_into(&without)?;
+    session.must_be_untouched()?;
 
     session.reboot()?;
     session.must_own(&[1])?;
