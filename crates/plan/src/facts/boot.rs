@@ -47,6 +47,12 @@ pub struct Boot {
     /// Secure Boot is on (EFI variable `SecureBoot`).
     #[serde(default)]
     pub secure_boot: Measured<bool>,
+    /// The kernel image of each installed release, as kernel-install(8) is given it.
+    #[serde(default)]
+    pub kernel_images: BTreeMap<String, String>,
+    /// What signs unified kernel images on this host when they are made: the file that says so.
+    #[serde(default)]
+    pub signer: Option<String>,
 }
 
 /// The partition that the loader reads.
