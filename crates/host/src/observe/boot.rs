@@ -36,6 +36,7 @@ pub(super) fn observe(root: &Root, facts: &Facts, storage: &Storage) -> Boot {
             || Measured::not("grub-mkconfig was not found or cannot be read"),
             |script| Measured::Value(super::lossy(script).contains("default/grub.d")),
         ),
+        update_initramfs: root.exists("/usr/sbin/update-initramfs"),
         post_update_hooks: post_update_hooks(root),
         ..Boot::default()
     };

@@ -53,7 +53,7 @@ const FILES: [&str; 38] = [
 
 /// Files of a directory: its path, and how the names start and end. Where a wrong suffix is a mistake
 /// people make (dracut.conf.d, modprobe.d), all names are taken.
-const DIRECTORIES: [(&str, &str, &str); 33] = [
+const DIRECTORIES: [(&str, &str, &str); 34] = [
     ("/boot/efi/loader/entries", "", ".conf"),
     ("/boot/loader/entries", "", ".conf"),
     ("/efi/loader/entries", "", ".conf"),
@@ -84,6 +84,7 @@ const DIRECTORIES: [(&str, &str, &str); 33] = [
     ("/lib/modprobe.d", "", ".conf"),
     ("/run/modprobe.d", "", ".conf"),
     ("/usr/lib/dracut/dracut.conf.d", "", ".conf"),
+    ("/usr/lib/dracut/modules.d/90passthru", "", ".sh"),
     ("/usr/lib/modprobe.d", "", ".conf"),
     ("/usr/local/lib/modprobe.d", "", ".conf"),
     ("/usr/share/initramfs-tools/modules.d", "", ""),

@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::root::Root;
 
 /// Texts of an image that decide how drivers bind; patterns as for [`read_image`].
-pub(super) const CONFIGURATION: [&str; 8] = [
+pub(super) const CONFIGURATION: [&str; 10] = [
     "conf/*",
     "etc/modprobe.d/*",
     "etc/modules-load.d/*",
@@ -21,7 +21,9 @@ pub(super) const CONFIGURATION: [&str; 8] = [
     "lib/modprobe.d/*",
     "usr/lib/modprobe.d/*",
     "scripts/init-top/*",
+    "lib/dracut/hooks/*",
     "usr/lib/dracut/hooks/*",
+    "var/lib/dracut/hooks/*",
 ];
 
 /// Texts larger than this are not kept: no configuration file is.

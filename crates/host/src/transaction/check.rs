@@ -42,7 +42,8 @@ pub(super) fn unmet(
     let path = subject(expect, outputs);
     let found = match expect {
         Expect::Image { entries, texts, .. } => {
-            let keep: Vec<&str> = texts.iter().map(|(path, _)| path.as_str()).collect();
+            let paths = texts.iter().flat_map(|(paths, _)| paths.split('|'));
+            let keep: Vec<&str> = paths.collect();
             match inspect.image(root, path, &keep) {
                 Measured::Value(image) => {
                     Ok(image_mistakes(entries, texts, &image.entries, &image.texts))

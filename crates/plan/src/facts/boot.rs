@@ -24,6 +24,9 @@ pub struct Boot {
     pub boot_free: Measured<u64>,
     /// `grub-mkconfig` sources /etc/default/grub.d/*.cfg (a Debian patch).
     pub grub_dropins: Measured<bool>,
+    /// /usr/sbin/update-initramfs exists: initramfs-tools' own, or dracut's wrapper.
+    #[serde(default)]
+    pub update_initramfs: bool,
     /// /etc/initramfs/post-update.d holds executables.
     pub post_update_hooks: Vec<String>,
     /// Where the loader finds kernels and entries (bootctl(1): `$BOOT`, the XBOOTLDR or else the EFI
@@ -91,6 +94,13 @@ pub struct BootEntry {
     pub initrds: Vec<String>,
     /// The kernel command line; not measured if the file could not be read.
     pub options: Measured<String>,
+}
+
+impl BootEntry {
+    /// Made by passthru: the trial's, or the way back.
+    pub fn is_passthrus(&self) -> bool {
+        self.id.trim_start_matches('-').starts_with("passthru-")
+    }
 }
 
 /// Boot loaders and who manages their entries (reference: D.1 and D.2 of the design notes).

@@ -9,7 +9,7 @@
 
 use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 
-use super::{edit, generator::initramfs_tools, loader::grub};
+use super::{edit, generator::rules, loader::grub};
 use crate::{
     change::Change,
     facts::{Facts, Function},
@@ -79,7 +79,7 @@ pub(crate) fn foreign_ids(facts: &Facts) -> Vec<IdsSource> {
         };
         if path.contains("/modprobe.d/")
             && path.ends_with(".conf")
-            && path != initramfs_tools::MODPROBE
+            && path != rules::PATH
             && !is_shadowed(facts, path)
         {
             for (line, value) in modprobe::option_values(text, "vfio-pci", "ids") {

@@ -1,6 +1,10 @@
 //! Initramfs generators: how vfio-pci comes into the initramfs of every kernel.
 
+mod dracut;
+mod images;
 pub(crate) mod initramfs_tools;
+pub(crate) mod rules;
+mod script;
 
 use alloc::{format, string::ToString, vec::Vec};
 
@@ -17,7 +21,10 @@ pub(super) fn changes(
     bindings: &[BoundFunction],
     kernels: &[&InstalledKernel],
 ) -> Vec<Change> {
-    initramfs_tools::changes(draft, bindings, kernels)
+    match draft.facts.boot.generator.value() {
+        Some(Generator::Dracut) => dracut::changes(draft, bindings, kernels),
+        _ => initramfs_tools::changes(draft, bindings, kernels),
+    }
 }
 
 /// The generator is one that passthru can configure; else it is refused by name.
@@ -26,7 +33,7 @@ pub(super) fn is_supported(draft: &mut Draft<'_>) -> bool {
     let later =
         "passthru devices, doctor and capture work on this host; binding at boot does not yet.";
     match boot.generator.value() {
-        Some(Generator::InitramfsTools) => return true,
+        Some(Generator::InitramfsTools | Generator::Dracut) => return true,
         Some(generator) => draft.refuse(
             "stack.initramfs",
             format!(
