@@ -42,7 +42,13 @@ pub(super) fn observe(root: &Root, facts: &Facts, storage: &Storage) -> Boot {
     };
     (boot.loader, boot.loader_evidence) = loader::observe(root, facts, &efi);
     (boot.generator, boot.generator_evidence) = generator::observe(root, facts);
-    boot.secure_boot = facts.machine.secure_boot.clone();
+    boot.secure_boot = match &facts.machine.secure_boot {
+        // Firmware that knows no Secure Boot has no such variable.
+        Measured::NotMeasured(_) if efi.readable && !efi.knows_secure_boot => {
+            Measured::Value(false)
+        }
+        state => state.clone(),
+    };
     entries::observe(root, facts, storage, &efi, &mut boot);
     boot.loader_info = efi.loader;
     if let Some(BootLoader::Grub | BootLoader::Grub2 | BootLoader::GrubBls) = boot.loader.value() {

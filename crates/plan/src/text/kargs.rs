@@ -130,8 +130,11 @@ pub fn edited_pieces(
         }
     }
     let counts = |new: &Word<'_>| {
-        let same = kept.iter().rfind(|word| word.is(new.name()));
-        same.is_some_and(|word| word.raw == new.raw)
+        let Some(at) = kept.iter().rposition(|word| word.raw == new.raw) else {
+            return false;
+        };
+        let overrules = |word: &Word<'_>| word.is(new.name()) && !add.iter().any(|a| a == word.raw);
+        !kept[at + 1..].iter().any(overrules)
     };
     let added: Vec<&str> = add
         .iter()

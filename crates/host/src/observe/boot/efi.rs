@@ -20,6 +20,8 @@ pub(super) struct Variables {
     pub(super) default: Option<String>,
     /// `LoaderEntryLastBooted`: what `@saved` means.
     pub(super) last: Option<String>,
+    /// There is a variable `SecureBoot`.
+    pub(super) knows_secure_boot: bool,
     /// Variables can be read at all, so absence of one means something.
     pub(super) readable: bool,
 }
@@ -37,6 +39,9 @@ impl Variables {
             one_shot: variable("LoaderEntryOneShot"),
             default: variable("LoaderEntryDefault"),
             last: variable("LoaderEntryLastBooted"),
+            knows_secure_boot: root.exists(&format!(
+                "{DIRECTORY}/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+            )),
             readable: root.exists(&format!(
                 "{DIRECTORY}/BootCurrent-8be4df61-93ca-11d2-aa0d-00e098032b8c"
             )),

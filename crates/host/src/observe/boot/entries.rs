@@ -81,6 +81,14 @@ pub(super) fn observe(
         }
     }
     found.sort_by(|a, b| a.entry.path.cmp(&b.entry.path));
+    for directory in PLACES
+        .iter()
+        .flat_map(|place| [format!("{place}/passthru"), format!("{place}/EFI/passthru")])
+    {
+        let names = root.list(&directory).unwrap_or_default();
+        boot.copies
+            .extend(names.into_iter().map(|name| format!("{directory}/{name}")));
+    }
     let chosen = default_entry(root, facts, efi, boot, &found);
     let place = chosen
         .map(|number| found[number].partition.clone())
