@@ -421,7 +421,7 @@ fn dracut_and_mkinitcpio_files() {
         facts.boot.generator = Measured::Value(Generator::Dracut);
         file(facts, &format!("/etc/dracut.conf.d/{name}"), text);
     }
-    // The planner does not support dracut yet and says so; when it does, drop it here.
+    // The planner does not support mkinitcpio yet and says so; when it does, drop it here.
     let also = &["boot.initramfs"];
     let cases = [
         case(
@@ -430,32 +430,28 @@ fn dracut_and_mkinitcpio_files() {
             "initramfs.dracut-suffix",
             Warning,
             "vfio is not read",
-        )
-        .also(also),
+        ),
         case(
             "spaces",
             |f| dracut(f, "v.conf", "force_drivers+=\"vfio_pci vfio\"\n"),
             "initramfs.dracut-spaces",
             Warning,
             "v.conf line 1",
-        )
-        .also(also),
+        ),
         case(
             "add",
             |f| dracut(f, "v.conf", "add_drivers+=\" vfio_pci \"\n"),
             "initramfs.dracut-add-drivers",
             Warning,
             "v.conf line 1",
-        )
-        .also(also),
+        ),
         case(
             "virqfd",
             |f| dracut(f, "v.conf", "force_drivers+=\" vfio_pci vfio_virqfd \"\n"),
             "initramfs.vfio-virqfd",
             Warning,
             "v.conf line 1",
-        )
-        .also(also),
+        ),
         case(
             "mkinitcpio",
             |f| {
