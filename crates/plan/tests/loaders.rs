@@ -277,7 +277,8 @@ fn done(facts: &Facts, plan: &Plan) -> Facts {
                     }
                 }
             }
-            ["kernel-install", "add", release, image] => {
+            ["kernel-install", "add", release, image, initrd] => {
+                assert_eq!(initrd, format!("/boot/initrd.img-{release}"));
                 assert_eq!(image, format!("/boot/vmlinuz-{release}"));
                 kernel_install(&mut facts, release);
             }
@@ -529,7 +530,9 @@ fn an_initramfs_that_no_hook_copies_is_copied_by_kernel_install() {
     let (first, ..) = through_a_trial(&facts, TRIAL);
     let lines = commands(&first.changes);
     assert!(
-        lines.contains(&format!("kernel-install add {OLD} /boot/vmlinuz-{OLD}")),
+        lines.contains(&format!(
+            "kernel-install add {OLD} /boot/vmlinuz-{OLD} /boot/initrd.img-{OLD}"
+        )),
         "{lines:?}"
     );
     let run = first.changes.iter().find_map(|change| match change {
@@ -561,8 +564,10 @@ fn unified_images() {
             &format!("edit {WITHOUT}"),
             "bootctl set-oneshot _-passthru-without.conf",
             "update-initramfs -u -k all",
-            &format!("kernel-install add {OLD} /boot/vmlinuz-{OLD}"),
-            &format!("kernel-install add {RELEASE} /boot/vmlinuz-{RELEASE}"),
+            &format!("kernel-install add {OLD} /boot/vmlinuz-{OLD} /boot/initrd.img-{OLD}"),
+            &format!(
+                "kernel-install add {RELEASE} /boot/vmlinuz-{RELEASE} /boot/initrd.img-{RELEASE}"
+            ),
             &format!("edit {TRIAL}"),
             "bootctl set-oneshot _-passthru-trial.conf",
         ]
@@ -582,8 +587,10 @@ fn unified_images() {
         [
             "edit /etc/kernel/cmdline",
             "bootctl set-oneshot _-passthru-without.conf",
-            &format!("kernel-install add {OLD} /boot/vmlinuz-{OLD}"),
-            &format!("kernel-install add {RELEASE} /boot/vmlinuz-{RELEASE}"),
+            &format!("kernel-install add {OLD} /boot/vmlinuz-{OLD} /boot/initrd.img-{OLD}"),
+            &format!(
+                "kernel-install add {RELEASE} /boot/vmlinuz-{RELEASE} /boot/initrd.img-{RELEASE}"
+            ),
             &format!("edit {TRIAL}"),
             "bootctl set-oneshot ",
         ]
