@@ -17,7 +17,7 @@ pub static SYSTEMD_BOOT: Recipe = Recipe {
     name: "base-systemd-boot",
     firmware: Firmware::Efi,
     loader: Loader::SystemdBoot,
-    packages: &["initramfs-tools", "systemd-boot"],
+    packages: &["initramfs-tools", "systemd-boot", "dosfstools"],
     answers: &[],
     customize: Some(SECOND_KERNEL),
     files: &[],

@@ -22,6 +22,7 @@ pub static UKI: Recipe = Recipe {
         "systemd-boot",
         "systemd-boot-efi",
         "systemd-ukify",
+        "dosfstools",
     ],
     answers: &[],
     customize: None,
