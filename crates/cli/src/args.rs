@@ -106,7 +106,7 @@ pub(crate) enum Command {
     /// Check after the reboot that everything is as planned.
     Verify,
     /// Keep a trial boot.
-    Confirm,
+    Confirm(Confirm),
     /// Take a transaction back, to the byte.
     Undo(Undo),
     /// Finish what an interrupted run left.
@@ -155,11 +155,14 @@ pub(crate) struct Want {
     /// Only turn the IOMMU on; bind nothing yet.
     #[arg(long)]
     pub(crate) iommu_only: bool,
+    /// No trial boot: the next boot has it, and so has every later one.
+    #[arg(long)]
+    pub(crate) no_trial: bool,
     /// Read what is wanted from a TOML file with the same words as keys.
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["gpu", "with", "binding", "headless", "allow_unsafe_interrupts", "iommu_only"]
+        conflicts_with_all = ["gpu", "with", "binding", "headless", "allow_unsafe_interrupts", "iommu_only", "no_trial"]
     )]
     pub(crate) intent: Option<PathBuf>,
 }
@@ -184,6 +187,20 @@ impl From<Binding> for intent::Binding {
 pub(crate) struct Apply {
     #[command(flatten)]
     pub(crate) want: Want,
+    /// Wait this long for the package manager to finish; 0 refuses at once.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) wait: u64,
+}
+
+/// `passthru confirm`.
+#[derive(Debug, Args)]
+pub(crate) struct Confirm {
+    /// Keep it although a check says no.
+    #[arg(long)]
+    pub(crate) anyway: bool,
+    /// As the service does: wait for the host to come to rest, keep the change or take it back.
+    #[arg(long, hide = true, conflicts_with = "anyway")]
+    pub(crate) at_boot: bool,
     /// Wait this long for the package manager to finish; 0 refuses at once.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub(crate) wait: u64,

@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use passthru_host::{Exec, Root, archive, exec::Live, observe::observe};
+use passthru_host::{
+    Exec, Root, archive,
+    exec::Live,
+    observe::{failed_units, observe},
+};
 
 pub(crate) use passthru_host::observe::Wanted;
 use passthru_plan::Facts;
@@ -105,6 +109,15 @@ impl Host {
         Ok(observe(&self.root, wanted))
     }
 
+    /// Everything, and what systemd says has failed: what a trial boot is held to.
+    pub(crate) fn facts_with_health(&self, global: &Global) -> Result<Facts> {
+        let mut facts = self.facts(Wanted::all())?;
+        if self.is_live() {
+            facts.health.failed_units = failed_units(self.exec(global).as_ref());
+        }
+        Ok(facts)
+    }
+
     /// The host's files.
     pub(crate) fn root(&self) -> &Root {
         &self.root
@@ -128,7 +141,7 @@ impl Host {
     pub(crate) fn command(&self, words: &[String]) -> String {
         let acts = matches!(
             words.first().map(String::as_str),
-            Some("apply" | "undo" | "recover" | "setup")
+            Some("apply" | "confirm" | "undo" | "recover" | "setup")
         );
         let mut argv: Vec<String> = Vec::new();
         if acts && self.is_live() {

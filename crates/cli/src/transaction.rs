@@ -46,16 +46,20 @@ pub(crate) fn apply(
         .map_err(failure)
 }
 
-/// Takes transaction `number` back, showing how it goes.
+/// Takes transaction `number` back, showing how it goes; `reason` says why, if nobody asked for it.
 pub(crate) fn undo(
     host: &Host,
     global: &Global,
     number: u32,
+    reason: Option<&str>,
     wait: u64,
     out: &mut Out,
 ) -> Result<transaction::Undone> {
     let cancel = Cancel::catch()?;
-    let options = options(wait, Some(&cancel));
+    let options = Options {
+        reason,
+        ..options(wait, Some(&cancel))
+    };
     let exec = host.exec(global);
     let mut shown = Shown::new(out, Some(&cancel));
     transaction::undo(
@@ -142,6 +146,11 @@ pub(crate) fn history(host: &Host, verb: &str) -> Result<Vec<Record>> {
         .hint(crate::host::sudo()));
     }
     transaction::history(host.root()).map_err(failure)
+}
+
+/// The transaction whose trial boot is not decided yet.
+pub(crate) fn on_trial(host: &Host) -> Result<Option<Record>> {
+    transaction::on_trial(host.root()).map_err(failure)
 }
 
 /// Asks before something is written, unless `--yes` was given.

@@ -84,11 +84,17 @@ pub(crate) enum Event {
     /// Taking it back did not work: recovery tries again.
     RollbackFailed { reason: String },
     /// It is being undone; `undo/` holds what is done and what was before.
-    UndoBegin,
+    UndoBegin {
+        /// Why, if nobody asked for it: a trial boot that failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
     /// A step of the undo is done.
     UndoStep { step: usize },
     /// All of it is undone.
     Undone { notes: Vec<String> },
+    /// The host is rebooted by itself, back into the entry from before. Never twice.
+    Reboot,
     /// The undo failed and was taken back: the transaction is in force as before.
     UndoFailed { reason: String },
 }

@@ -13,6 +13,7 @@ mod lock;
 pub mod observe;
 pub mod root;
 pub mod transaction;
+pub mod trial;
 mod write;
 
 pub use exec::Exec;

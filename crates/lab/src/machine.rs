@@ -226,6 +226,13 @@ impl Machine {
         self.wait_for_boot()
     }
 
+    /// Reboots; the host comes up, and then reboots once more by itself.
+    pub fn reboot_twice(&mut self) -> Result<()> {
+        self.agent.order("systemctl --no-block reboot")?;
+        ensure!(self.agent.sees_boot(BOOT)?, "the host does not boot");
+        self.wait_for_boot()
+    }
+
     /// Shuts the host down in order.
     pub fn power_off(mut self) -> Result<()> {
         self.agent.order("systemctl --no-block poweroff")?;

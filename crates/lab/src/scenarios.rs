@@ -5,6 +5,7 @@ mod iommu_off;
 mod no_remap;
 mod power_cut;
 mod static_binding;
+mod trial;
 mod twins;
 mod without_words;
 
@@ -24,7 +25,7 @@ pub struct Scenario {
 }
 
 /// All of them.
-pub static SCENARIOS: [Scenario; 13] = [
+pub static SCENARIOS: [Scenario; 14] = [
     Scenario {
         name: "static",
         about: "doctor, apply, reboot, verify, a guest with the card, undo, every byte back",
@@ -36,6 +37,12 @@ pub static SCENARIOS: [Scenario; 13] = [
         about: "a bound host started from its recovery entry behaves as before",
         core: true,
         run: without_words::run,
+    },
+    Scenario {
+        name: "trial",
+        about: "a trial boot that panics, and one that lost a service, take themselves back",
+        core: true,
+        run: trial::run,
     },
     Scenario {
         name: "power-cut",

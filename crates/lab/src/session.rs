@@ -21,6 +21,11 @@ use crate::{bail, ensure, guest, payload};
 /// Longest time one passthru command may take in an emulated host.
 const COMMAND: Duration = Duration::from_secs(600);
 
+/// Ends when the service of a trial boot has, and prints what it said.
+const JUDGED: &str = "systemctl cat passthru-confirm.service >/dev/null
+while systemctl is-active -q passthru-confirm.service; do sleep 0.5; done
+journalctl -b -u passthru-confirm.service --no-pager -o cat";
+
 /// passthru's exit status "yes, done, nothing to do".
 pub const DONE: i32 = 0;
 /// passthru's exit status "no".
@@ -175,6 +180,42 @@ impl<'a> Session<'a> {
         let mut all = vec!["apply", "--yes", "--json"];
         all.extend(arguments);
         self.passthru(&all)?.must_end(&[REBOOT])
+    }
+
+    /// Applies a plan, reboots into its trial, and waits until it is kept.
+    pub fn apply_and_keep(&mut self, arguments: &[&str]) -> Result<()> {
+        self.apply(arguments)?;
+        self.reboot()?;
+        self.must_keep()
+    }
+
+    /// Waits until the service of a trial boot has decided; it must have kept the change.
+    pub fn must_keep(&mut self) -> Result<()> {
+        let report = self.lab.report;
+        let agent = self.agent()?;
+        let said = report.phase("the trial is judged", || agent.succeed(JUDGED, COMMAND))?;
+        let last = self.last_transaction()?;
+        ensure!(
+            last["state"] == "applied" && last["continues"].is_number(),
+            "the trial was not kept: {last}\n{said}"
+        );
+        Ok(())
+    }
+
+    /// What `history` says about the latest transaction.
+    pub fn last_transaction(&mut self) -> Result<Value> {
+        let history = self.passthru(&["history", "--json"])?.json()?;
+        let all = history["transactions"].as_array();
+        Ok(all
+            .and_then(|all| all.last())
+            .ok_or("history is empty")?
+            .clone())
+    }
+
+    /// Reboots, and waits until the host has rebooted once more by itself.
+    pub fn reboot_twice(&mut self, what: &str) -> Result<()> {
+        let machine = self.machine.as_mut().ok_or("the host is off")?;
+        self.lab.report.phase(what, || machine.reboot_twice())
     }
 
     /// `verify` must be of one mind with this state.

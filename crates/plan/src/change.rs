@@ -22,10 +22,25 @@ pub enum Change {
         /// Why.
         why: String,
     },
+    /// A file gets the bytes of another one: the kernel and the initramfs of the boot entry that
+    /// stays as the way back. Missing parent directories are made as for an edit.
+    Copy {
+        /// Absolute path of the file that is read.
+        from: String,
+        /// Absolute path of the file that is made; it must not exist.
+        to: String,
+        /// Why.
+        why: String,
+    },
     /// A tool of the host is run.
     Run {
         /// Program and arguments; no shell reads them.
         argv: Vec<String>,
+        /// Program and arguments that take back what is in none of `outputs` (a variable of the
+        /// firmware, the loader's environment). They may run more than once, and after the command
+        /// did not.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        undo: Option<Vec<String>>,
         /// Files it writes. Their bytes are saved before, checked after, and put back by undo.
         outputs: Vec<Output>,
         /// Pattern (one `*`) of all files this command makes, also for kernels installed later: if
@@ -76,13 +91,24 @@ pub enum Expect {
         #[serde(skip_serializing_if = "Vec::is_empty", default)]
         absent: Vec<String>,
     },
+    /// The boot entry in this file (an entry of the Boot Loader Specification, or a unified kernel
+    /// image) carries these words on its kernel command line.
+    EntryWords {
+        /// The file.
+        path: String,
+        /// Words, each whole.
+        words: Vec<String>,
+        /// Words that it may not carry.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        absent: Vec<String>,
+    },
 }
 
 impl Change {
     /// Why the change is made.
     pub fn why(&self) -> &str {
         match self {
-            Self::Edit { why, .. } | Self::Run { why, .. } => why,
+            Self::Edit { why, .. } | Self::Copy { why, .. } | Self::Run { why, .. } => why,
         }
     }
 }

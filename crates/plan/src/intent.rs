@@ -23,6 +23,19 @@ pub struct Intent {
     pub allow_unsafe_interrupts: bool,
     /// Only turn the IOMMU on; bind nothing yet.
     pub iommu_only: bool,
+    /// Whether a trial boot comes first.
+    pub trial: TrialBoot,
+}
+
+/// Whether a trial boot comes before the words are on every entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrialBoot {
+    /// Where the boot loader can start an entry once.
+    #[default]
+    IfPossible,
+    /// No: the next boot has the words, and so has every later one.
+    Never,
 }
 
 /// When the card is bound to vfio-pci.

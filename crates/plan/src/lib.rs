@@ -24,6 +24,7 @@ pub mod pci;
 pub mod plan;
 pub mod rules;
 pub mod text;
+pub mod trial;
 pub mod verify;
 
 pub use change::{Change, Expect, Output};

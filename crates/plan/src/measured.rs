@@ -30,6 +30,14 @@ impl<T> Measured<T> {
         }
     }
 
+    /// The value made into another one.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Measured<U> {
+        match self {
+            Self::Value(value) => Measured::Value(make(value)),
+            Self::NotMeasured(why) => Measured::NotMeasured(why),
+        }
+    }
+
     /// Not measured, for `why`.
     pub fn not(why: impl Into<String>) -> Self {
         Self::NotMeasured(why.into())

@@ -22,8 +22,28 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// The changes take effect at the next boot.
     pub reboot: bool,
+    /// The next boot is a trial: `changes` leave the default entry alone.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trial: Option<Trial>,
+    /// The transaction that this one makes permanent, if a trial has proved itself.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub continues: Option<u32>,
     /// What will be true afterwards, one statement each.
     pub outcome: Vec<String>,
+}
+
+/// What happens around a trial boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    /// Title of the entry that is started once.
+    pub entry: String,
+    /// Words that only this entry carries, beside the plan's.
+    pub words: Vec<String>,
+    /// What will be done once the trial boot has proved itself. It is planned anew then, for kernels
+    /// may have come or gone.
+    pub keep: Vec<Change>,
+    /// What worked before: what the trial boot is held to.
+    pub baseline: crate::facts::Health,
 }
 
 /// A function a plan binds.
@@ -66,6 +86,14 @@ pub struct Notice {
     pub id: String,
     /// The text.
     pub text: String,
+}
+
+/// Plans what makes the change of `tried` permanent, after its trial boot has proved itself; `number`
+/// is its transaction.
+pub fn keep(facts: &Facts, tried: &Plan, number: u32) -> Plan {
+    let mut plan = crate::rules::keep(facts, &tried.intent);
+    plan.continues = Some(number);
+    plan
 }
 
 /// Plans what `intent` asks of the host that `facts` describe. Pure: same input, same bytes.

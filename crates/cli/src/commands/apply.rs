@@ -28,7 +28,7 @@ pub(super) fn run(args: &args::Apply, global: &Global, out: &mut Out) -> Result<
     let host = host::writing(global, "apply")?;
     let intent = plan::intent(&args.want)?;
     let recovered = transaction::recover(&host, global, out)?.map(Into::into);
-    let (facts, plan) = plan::make(&host, &intent)?;
+    let (facts, plan) = plan::make(&host, global, &intent)?;
     if !out.is_json() {
         show::plan::show(out, &facts, &plan)?;
     }
@@ -114,7 +114,21 @@ pub(super) fn what_now(
         .put(Style::Good, "Done")
         .plain(format!(": transaction {number}."));
     out.line(&done)?;
-    if applied.reboot {
+    if let Some(trial) = &plan.trial {
+        out.heading("Next: reboot. That boot is a trial")?;
+        out.paragraph(
+            2,
+            &format!(
+                "The entry \"{}\" is started once; the default entry is as it was. A service then \
+                 checks that what works now works then, and keeps the change. If anything fails, or \
+                 the boot hangs and you press reset, the next boot is the one from before, and the \
+                 change is taken back by itself. To see how it went:",
+                trial.entry
+            ),
+        )?;
+        out.command(&host.verb("verify"))?;
+        out.command(&host.verb("history"))?;
+    } else if applied.reboot {
         out.heading("Next: reboot, then see that it worked")?;
         out.command(&host.verb("verify"))?;
     }

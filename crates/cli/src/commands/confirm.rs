@@ -1,34 +1,317 @@
-//! `passthru confirm`: keep a trial boot.
+//! `passthru confirm`: keeps a trial boot, or says why not. At boot, as the service, it decides.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use passthru_host::{transaction::Record, trial as boot};
+use passthru_plan::{Facts, Finding, Status, trial as judge};
 use serde::Serialize;
 
 use crate::{
-    args::Global,
-    error::{Outcome, Result},
-    host,
+    args::{self, Global},
+    error::{Error, Outcome, Result},
+    host::{self, Host},
     out::Out,
+    show::{
+        self,
+        text::{Line, Style},
+    },
+    transaction,
 };
+
+/// How long the service waits for the boot to come to rest.
+const BOOT: Duration = Duration::from_secs(300);
+/// How long after that what worked before may take to work again: networks come late.
+const LATE: Duration = Duration::from_secs(90);
 
 /// `confirm --json`.
 #[derive(Serialize)]
-struct Document {
+struct Document<'a> {
     schema: u32,
-    trial: Option<u64>,
+    /// The transaction on trial.
+    trial: Option<u32>,
+    state: State,
+    checks: &'a [Finding],
+    /// The transaction that made it permanent.
+    transaction: Option<u32>,
+    reboot: bool,
 }
 
-pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
-    host::no_capture(global, "confirm")?;
-    if out.is_json() {
-        out.json(&Document {
-            schema: 1,
-            trial: None,
-        })?;
+/// What became of the trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum State {
+    /// No trial is pending.
+    None,
+    /// The trial has not been booted yet.
+    NotBooted,
+    /// The host was booted since, without the trial entry.
+    BootedOtherwise,
+    /// A check says no.
+    NotProved,
+    /// It is permanent.
+    Kept,
+    /// It is taken back.
+    TakenBack,
+}
+
+pub(super) fn run(args: &args::Confirm, global: &Global, out: &mut Out) -> Result<Outcome> {
+    let host = host::writing(global, "confirm")?;
+    transaction::recover(&host, global, out)?;
+    let Some(record) = transaction::on_trial(&host)? else {
+        return nothing(out);
+    };
+    let trial = Trial {
+        host: &host,
+        global,
+        record: &record,
+        by_itself: args.at_boot,
+        wait: args.wait,
+    };
+    let facts = host.facts_with_health(global)?;
+    let now = host.root().attribute("/proc/sys/kernel/random/boot_id");
+    if !judge::is_running(&facts) {
+        if record.boot.is_some() && record.boot == now {
+            return not_booted(&record, out);
+        }
+        return if args.at_boot {
+            let reason = "the trial boot did not come up: the host was started again, and another entry than the trial's was booted";
+            trial.take_back(reason, &[], false, out)
+        } else {
+            booted_otherwise(&host, &record, out)
+        };
+    }
+    let (facts, checks) = if args.at_boot {
+        boot::wait_for_rest(host.exec(global).as_ref(), BOOT);
+        settled(&host, global, &record)?
     } else {
-        out.paragraph(
-            0,
-            "Nothing to confirm: no trial boot is pending. On this boot stack passthru makes no \
-             trial boots yet; what was applied stays until passthru undo.",
-        )?;
+        let checks = judge::judge(&facts, &record.plan);
+        (facts, checks)
+    };
+    if !out.is_json() {
+        show::doctor::show(out, &checks)?;
+        out.blank()?;
+    }
+    if judge::proved(&checks) || args.anyway {
+        match trial.keep(&facts, &checks, out) {
+            Err(error) if args.at_boot => {
+                let reason = format!("it could not be made permanent: {}", error.message());
+                trial.take_back(&reason, &checks, true, out)
+            }
+            other => other,
+        }
+    } else if args.at_boot {
+        let reason = format!("the trial boot failed: {}", complaints(&checks));
+        trial.take_back(&reason, &checks, true, out)
+    } else {
+        not_proved(&host, &record, &checks, out)
+    }
+}
+
+/// What the service does on a host that has come to rest, for the demo.
+pub(super) fn as_the_service(host: &Host, global: &Global, out: &mut Out) -> Result<Outcome> {
+    let Some(record) = transaction::on_trial(host)? else {
+        return nothing(out);
+    };
+    let trial = Trial {
+        host,
+        global,
+        record: &record,
+        by_itself: true,
+        wait: 0,
+    };
+    let facts = host.facts_with_health(global)?;
+    let checks = judge::judge(&facts, &record.plan);
+    show::doctor::summary(out, &checks)?;
+    if judge::proved(&checks) {
+        out.blank()?;
+        trial.keep(&facts, &checks, out)
+    } else {
+        let reason = format!("the trial boot failed: {}", complaints(&checks));
+        trial.take_back(&reason, &checks, false, out)
+    }
+}
+
+/// A trial that is to be decided.
+struct Trial<'a> {
+    host: &'a Host,
+    global: &'a Global,
+    record: &'a Record,
+    /// The service decides: nobody is asked.
+    by_itself: bool,
+    /// Seconds that a package manager is waited for.
+    wait: u64,
+}
+
+/// The checks, once all say yes or nothing more is to be expected.
+fn settled(host: &Host, global: &Global, record: &Record) -> Result<(Facts, Vec<Finding>)> {
+    let until = Instant::now() + LATE;
+    loop {
+        let facts = host.facts_with_health(global)?;
+        let checks = judge::judge(&facts, &record.plan);
+        if judge::decided(&checks) || Instant::now() > until {
+            return Ok((facts, checks));
+        }
+        thread::sleep(Duration::from_secs(2));
+    }
+}
+
+/// What the checks that say no have seen.
+fn complaints(checks: &[Finding]) -> String {
+    let bad = checks.iter().filter(|check| check.status == Status::No);
+    let bad: Vec<_> = bad
+        .flat_map(|check| check.evidence.iter().cloned())
+        .collect();
+    if bad.is_empty() {
+        return "what it depends on could not be measured".into();
+    }
+    bad.join("; ")
+}
+
+fn nothing(out: &mut Out) -> Result<Outcome> {
+    answer(out, None, State::None, &[], None, false)?;
+    if !out.is_json() {
+        out.text("Nothing to confirm: no trial boot is pending.")?;
     }
     Ok(Outcome::Done)
+}
+
+fn not_booted(record: &Record, out: &mut Out) -> Result<Outcome> {
+    answer(out, Some(record), State::NotBooted, &[], None, true)?;
+    if !out.is_json() {
+        out.paragraph(
+            0,
+            &format!(
+                "Transaction {} is on trial, and its trial boot is still to come: reboot. It is \
+                 checked and kept, or taken back, by itself.",
+                record.number
+            ),
+        )?;
+    }
+    Ok(Outcome::RebootNeeded)
+}
+
+fn booted_otherwise(host: &Host, record: &Record, out: &mut Out) -> Result<Outcome> {
+    answer(out, Some(record), State::BootedOtherwise, &[], None, false)?;
+    if !out.is_json() {
+        out.paragraph(
+            0,
+            &format!(
+                "Transaction {} is on trial, and this boot is not the trial: it did not come up, or \
+                 another entry was chosen. There is nothing to keep. To take it back:",
+                record.number
+            ),
+        )?;
+        out.command(&host.verb("undo"))?;
+    }
+    Ok(Outcome::No)
+}
+
+fn not_proved(host: &Host, record: &Record, checks: &[Finding], out: &mut Out) -> Result<Outcome> {
+    answer(out, Some(record), State::NotProved, checks, None, false)?;
+    if !out.is_json() {
+        out.line(&Line::new().put(Style::Bad, "Not kept").plain(format!(
+            ": transaction {} has not proved itself.",
+            record.number
+        )))?;
+        out.heading("Take it back, or keep it all the same")?;
+        out.command(&host.verb("undo"))?;
+        out.command(&host.command(&["confirm".into(), "--anyway".into()]))?;
+    }
+    Ok(Outcome::No)
+}
+
+impl Trial<'_> {
+    /// Makes the change permanent.
+    fn keep(&self, facts: &Facts, checks: &[Finding], out: &mut Out) -> Result<Outcome> {
+        let (host, record) = (self.host, self.record);
+        let plan = passthru_plan::plan::keep(facts, &record.plan, record.number);
+        if let Some(refusal) = plan.refusals.first() {
+            let message = format!("{}; nothing was changed", refusal.why);
+            return Err(Error::input(message).hint(refusal.way_out.clone()));
+        }
+        if !self.by_itself {
+            if !out.is_json() {
+                show::plan::show_short(out, facts, &plan)?;
+            }
+            if !transaction::agreed(self.global, out, "Keep it?")? {
+                out.text("Nothing was changed.")?;
+                return Ok(Outcome::No);
+            }
+        }
+        let applied = transaction::apply(host, self.global, &plan, self.wait, out)?;
+        let (number, reboot) = (applied.number, applied.reboot);
+        answer(out, Some(record), State::Kept, checks, Some(number), reboot)?;
+        if !out.is_json() {
+            out.line(&Line::new().put(Style::Good, "Kept").plain(format!(
+                ": transaction {} has proved itself; {number} makes it permanent.",
+                record.number
+            )))?;
+            if !self.by_itself {
+                out.heading("The way back, whenever you want it")?;
+                out.command(&host.verb("undo"))?;
+            }
+        }
+        Ok(transaction::outcome(reboot))
+    }
+
+    /// Takes the transaction back, and with `reboot` leads the host back into the entry from before.
+    fn take_back(
+        &self,
+        reason: &str,
+        checks: &[Finding],
+        reboot: bool,
+        out: &mut Out,
+    ) -> Result<Outcome> {
+        let number = self.record.number;
+        let why = Some(reason);
+        let undone = transaction::undo(self.host, self.global, number, why, self.wait, out);
+        if !out.is_json() && undone.is_ok() {
+            out.line(
+                &Line::new()
+                    .put(Style::Warn, "Taken back")
+                    .plain(format!(": transaction {number}. {reason}")),
+            )?;
+        }
+        let mut rebooting = false;
+        if reboot {
+            // Also if taking back failed: the default entry is the one from before.
+            let exec = self.host.exec(self.global);
+            match boot::reboot_once(self.host.root(), exec.as_ref(), number) {
+                Ok(first) => rebooting = first,
+                Err(error) => out.note(&format!("not rebooted: {error}"))?,
+            }
+        }
+        undone?;
+        let record = Some(self.record);
+        answer(out, record, State::TakenBack, checks, None, reboot)?;
+        if rebooting && !out.is_json() {
+            out.text("Rebooting into the entry from before.")?;
+        }
+        // The service did what it is there for; its failure would be one more thing to look into.
+        Ok(Outcome::Done)
+    }
+}
+
+fn answer(
+    out: &mut Out,
+    record: Option<&Record>,
+    state: State,
+    checks: &[Finding],
+    transaction: Option<u32>,
+    reboot: bool,
+) -> Result<()> {
+    if !out.is_json() {
+        return Ok(());
+    }
+    Ok(out.json(&Document {
+        schema: 1,
+        trial: record.map(|record| record.number),
+        state,
+        checks,
+        transaction,
+        reboot,
+    })?)
 }

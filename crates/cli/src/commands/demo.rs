@@ -4,7 +4,7 @@ use std::path::Path;
 
 use passthru_plan::{Intent, Selector, doctor::doctor};
 
-use super::{plan, undo, verify};
+use super::{confirm, plan, undo, verify};
 use crate::{
     args::{self, Global},
     demo::{reboot, sample, tree},
@@ -24,8 +24,8 @@ const WIDTH: usize = 80;
 /// The card that is given away.
 const CARD: &str = "01:00.0";
 
-/// What passthru keeps after an undo: the journal, which is the history.
-const KEPT: &str = "var/lib/passthru";
+/// What passthru keeps after an undo, the journal, which is the history; and what every boot changes.
+const KEPT: [&str; 2] = ["var/lib/passthru", "proc/sys/kernel/random"];
 
 pub(super) fn run(args: &args::Demo, global: &Global, out: &mut Out) -> Result<Outcome> {
     if let Some(dir) = &args.write_sample {
@@ -74,7 +74,7 @@ fn cycle(root: &Path, out: &mut Out) -> Result<Outcome> {
     out.narrow(WIDTH);
     introduction(out)?;
     sample::write(root).map_err(|e| at(root, &e))?;
-    let before = tree::print(root, KEPT).map_err(|e| at(root, &e))?;
+    let before = tree::print(root, &KEPT).map_err(|e| at(root, &e))?;
     let global = Global::sample(root);
     let host = host::writing(&global, "demo")?;
 
@@ -91,7 +91,7 @@ fn cycle(root: &Path, out: &mut Out) -> Result<Outcome> {
         gpu: vec![Selector::at(passthru_plan::Address::new(0, 1, 0, 0))],
         ..Intent::default()
     };
-    let (facts, plan) = plan::make(&host, &intent)?;
+    let (facts, plan) = plan::make(&host, &global, &intent)?;
     show::plan::show_short(out, &facts, &plan)?;
     if !plan.refusals.is_empty() {
         return Ok(Outcome::No);
@@ -113,23 +113,31 @@ fn cycle(root: &Path, out: &mut Out) -> Result<Outcome> {
         ),
     )?;
 
-    step(out, 4, "Reboot, and verify", "passthru verify")?;
+    step(out, 4, "Reboot: a trial", "passthru confirm")?;
+    restart(root, out, "once, with the trial entry")?;
+    out.paragraph(
+        2,
+        "A service does this on a real host. If a check says no, or the boot does not come up, it \
+         takes everything back instead, and the next boot is the old one.",
+    )?;
+    out.blank()?;
+    confirm::as_the_service(&host, &global, out)?;
+
+    step(out, 5, "Reboot again, and verify", "passthru verify")?;
     restart(root, out, "as the default entry of its new boot menu says")?;
     out.blank()?;
     as_it_runs(&host, out)?;
 
-    step(out, 5, "Undo", "sudo passthru undo")?;
+    step(out, 6, "Undo", "sudo passthru undo")?;
     let records = transaction::history(&host, "undo")?;
-    if let Some(record) = records.last() {
-        undo::preview(record, out)?;
-    }
-    let undone = transaction::undo(&host, &global, applied.number, 0, out)?;
+    undo::preview(&records, applied.number, out)?;
+    let undone = transaction::undo(&host, &global, applied.number, None, 0, out)?;
     undo::result(&undone.notes, undone.number, false, out)?;
     out.blank()?;
     restart(root, out, "with the menu it had at first")?;
 
-    step(out, 6, "Every byte is back", "")?;
-    let after = tree::print(root, KEPT).map_err(|e| at(root, &e))?;
+    step(out, 7, "Every byte is back", "")?;
+    let after = tree::print(root, &KEPT).map_err(|e| at(root, &e))?;
     proof(&before, &after, out)
 }
 

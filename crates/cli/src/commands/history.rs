@@ -1,6 +1,6 @@
 //! `passthru history`: what was done when.
 
-use passthru_host::transaction::{Record, State};
+use passthru_host::transaction::{Record, State, TrialState};
 use serde::Serialize;
 
 use crate::{
@@ -23,6 +23,10 @@ struct Document<'a> {
 struct Entry<'a> {
     transaction: u32,
     state: State,
+    /// Where its trial boot stands.
+    trial: Option<TrialState>,
+    /// The transaction it makes permanent.
+    continues: Option<u32>,
     begun: u64,
     since: u64,
     cards: Vec<String>,
@@ -50,6 +54,8 @@ fn entry(record: &Record) -> Entry<'_> {
     Entry {
         transaction: record.number,
         state: record.state,
+        trial: record.trial,
+        continues: record.plan.continues,
         begun: record.begun,
         since: record.since,
         cards: record
@@ -75,7 +81,7 @@ fn show(records: &[Record], out: &mut Out) -> Result<()> {
     let rows: Vec<_> = records
         .iter()
         .map(|record| {
-            let (style, state) = state(record.state);
+            let (style, state) = state(record);
             vec![
                 (Style::Bold, record.number.to_string()),
                 (Style::Plain, time::utc(record.begun)),
@@ -117,9 +123,14 @@ fn cards(record: &Record) -> String {
     cards.join(", ")
 }
 
-const fn state(state: State) -> (Style, &'static str) {
-    match state {
-        State::Applied => (Style::Good, "applied"),
+const fn state(record: &Record) -> (Style, &'static str) {
+    match record.state {
+        State::Applied => match (record.trial, record.plan.continues) {
+            (Some(TrialState::Pending), _) => (Style::Warn, "on trial"),
+            (Some(TrialState::Kept), _) => (Style::Good, "trial kept"),
+            (None, Some(_)) => (Style::Good, "keeps trial"),
+            (None, None) => (Style::Good, "applied"),
+        },
         State::Undone => (Style::Plain, "undone"),
         State::RolledBack => (Style::Warn, "rolled back"),
         State::Applying => (Style::Bad, "interrupted"),

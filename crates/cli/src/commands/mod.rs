@@ -32,7 +32,7 @@ pub(crate) fn run(cli: &Cli, out: &mut Out) -> Result<Outcome> {
         Some(Command::Plan(args)) => plan::run(args, global, out),
         Some(Command::Apply(args)) => apply::run(args, global, out),
         Some(Command::Verify) => verify::run(global, out),
-        Some(Command::Confirm) => confirm::run(global, out),
+        Some(Command::Confirm(args)) => confirm::run(args, global, out),
         Some(Command::Undo(args)) => undo::run(args, global, out),
         Some(Command::Recover) => recover::run(global, out),
         Some(Command::History) => history::run(global, out),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use passthru_plan::{Facts, Intent, Plan};
+use passthru_plan::{Facts, Intent, Plan, intent::TrialBoot};
 use serde::Serialize;
 
 use crate::{
@@ -85,6 +85,7 @@ pub(super) fn apply_words(args: &Want, resolved: &Intent) -> Vec<String> {
             resolved.allow_unsafe_interrupts,
         ),
         ("--iommu-only", resolved.iommu_only),
+        ("--no-trial", resolved.trial == TrialBoot::Never),
     ] {
         if set {
             words.push(flag.into());
@@ -104,6 +105,11 @@ pub(super) fn intent(args: &Want) -> Result<Intent> {
             headless: args.headless,
             allow_unsafe_interrupts: args.allow_unsafe_interrupts,
             iommu_only: args.iommu_only,
+            trial: if args.no_trial {
+                TrialBoot::Never
+            } else {
+                TrialBoot::IfPossible
+            },
         },
     };
     if intent.gpu.is_empty() && !intent.iommu_only {
@@ -135,8 +141,8 @@ fn from_file(file: &Path) -> Result<Intent> {
 }
 
 /// What the plan says about the host's facts, for commands that carry it out.
-pub(super) fn make(host: &host::Host, intent: &Intent) -> Result<(Facts, Plan)> {
-    let facts = host.facts(Wanted::all())?;
+pub(super) fn make(host: &host::Host, global: &Global, intent: &Intent) -> Result<(Facts, Plan)> {
+    let facts = host.facts_with_health(global)?;
     // What is not understood could be in the card's group; that is no ground to act on.
     if let Some(what) = facts.unreadable.first() {
         return Err(Error::input(format!("{what}; nothing was done")));

@@ -46,7 +46,7 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
         gpu: vec![Selector::at(card.display.address)],
         ..Intent::default()
     };
-    let (mut facts, mut plan) = plan::make(&host, &intent)?;
+    let (mut facts, mut plan) = plan::make(&host, global, &intent)?;
     if groups_unknown(&plan) {
         match in_steps(out)? {
             None => {
@@ -59,7 +59,7 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
                     iommu_only: true,
                     ..Intent::default()
                 };
-                (facts, plan) = plan::make(&host, &intent)?;
+                (facts, plan) = plan::make(&host, global, &intent)?;
             }
         }
     }

@@ -1,5 +1,7 @@
 //! `passthru undo`: takes a transaction back, to the byte.
 
+use std::collections::BTreeSet;
+
 use passthru_host::transaction::{Record, State};
 use passthru_plan::{Change, Facts, Plan, text::kargs};
 use serde::Serialize;
@@ -9,7 +11,7 @@ use crate::{
     error::{Error, Outcome, Result},
     host::{self, Host, Wanted},
     out::Out,
-    show::{text::Line, text::Style, time},
+    show::{self, text::Line, text::Style, time},
     transaction::{self, RecoveredDocument},
 };
 
@@ -28,7 +30,7 @@ pub(super) fn run(args: &args::Undo, global: &Global, out: &mut Out) -> Result<O
     let host = host::writing(global, "undo")?;
     let recovered = transaction::recover(&host, global, out)?.map(Into::into);
     let records = transaction::history(&host, "undo")?;
-    let Some(record) = chosen(args.transaction, records)? else {
+    let Some(number) = chosen(args.transaction, &records)? else {
         if out.is_json() {
             out.json(&Document {
                 schema: 1,
@@ -44,13 +46,13 @@ pub(super) fn run(args: &args::Undo, global: &Global, out: &mut Out) -> Result<O
         return Ok(Outcome::Done);
     };
     if !out.is_json() {
-        preview(&record, out)?;
+        preview(&records, number, out)?;
     }
     if !transaction::agreed(global, out, "Undo?")? {
         out.text("Nothing was changed.")?;
         return Ok(Outcome::No);
     }
-    let undone = transaction::undo(&host, global, record.number, args.wait, out)?;
+    let undone = transaction::undo(&host, global, number, None, args.wait, out)?;
     let reboot = still_running(&host.facts(Wanted::devices())?, &host, &undone.plan);
     if out.is_json() {
         out.json(&Document {
@@ -68,49 +70,76 @@ pub(super) fn run(args: &args::Undo, global: &Global, out: &mut Out) -> Result<O
 }
 
 /// The transaction that is meant.
-fn chosen(wanted: Option<u32>, mut records: Vec<Record>) -> Result<Option<Record>> {
+fn chosen(wanted: Option<u32>, records: &[Record]) -> Result<Option<u32>> {
     let Some(number) = wanted else {
-        let latest = records.iter().rposition(|r| r.state == State::Applied);
-        return Ok(latest.map(|at| records.swap_remove(at)));
+        let latest = records.iter().rfind(|r| r.state == State::Applied);
+        return Ok(latest.map(|record| record.number));
     };
-    let Some(at) = records.iter().position(|r| r.number == number) else {
+    let Some(record) = records.iter().find(|r| r.number == number) else {
         return Err(
             Error::usage(format!("there is no transaction {number} on this host"))
                 .hint("passthru history lists them"),
         );
     };
-    let record = records.swap_remove(at);
-    if record.state == State::Applied {
-        return Ok(Some(record));
-    }
-    Ok(None)
+    Ok((record.state == State::Applied).then_some(number))
 }
 
-/// What will be taken back.
-pub(super) fn preview(record: &Record, out: &mut Out) -> Result<()> {
-    out.line(
-        &Line::new()
-            .bold(format!("Take back transaction {}", record.number))
-            .dim(format!("  of {}", time::utc(record.begun))),
-    )?;
-    for change in record.plan.changes.iter().rev() {
-        match change {
-            Change::Edit { path, before, .. } => {
-                let what = if before.is_none() {
-                    "remove "
-                } else {
-                    "put back "
+/// What will be taken back: of a trial that was kept, both of its transactions as one.
+pub(super) fn preview(records: &[Record], number: u32, out: &mut Out) -> Result<()> {
+    let chain = passthru_host::transaction::chain(records, number);
+    let taken = |number: &u32| records.iter().find(|record| record.number == *number);
+    let records: Vec<&Record> = chain.iter().filter_map(taken).collect();
+    for (i, record) in records.iter().enumerate() {
+        let what = if i == 0 {
+            "Take back transaction"
+        } else {
+            "and its trial, transaction"
+        };
+        out.line(
+            &Line::new()
+                .bold(format!("{what} {}", record.number))
+                .dim(format!("  of {}", time::utc(record.begun))),
+        )?;
+    }
+    // The latest first; what the first of them found is what comes back.
+    let mut said = BTreeSet::new();
+    let changes = || {
+        records
+            .iter()
+            .flat_map(|record| record.plan.changes.iter().rev())
+    };
+    for change in changes() {
+        if let Change::Run {
+            undo: Some(undo),
+            outputs,
+            ..
+        } = change
+            && outputs.is_empty()
+        {
+            out.text(&format!("  run {}", show::plan::command(undo)))?;
+        }
+        for path in written(change) {
+            if said.insert(path) {
+                let first = changes().rfind(|change| written(change).any(|p| p == path));
+                let what = match first {
+                    Some(Change::Edit { before: None, .. } | Change::Copy { .. }) => "remove",
+                    _ => "put back",
                 };
-                out.text(&format!("  {what}{path}"))?;
-            }
-            Change::Run { outputs, .. } => {
-                for output in outputs {
-                    out.text(&format!("  put back {}", output.path))?;
-                }
+                out.text(&format!("  {what} {path}"))?;
             }
         }
     }
     Ok(())
+}
+
+/// The files that a change writes.
+fn written(change: &Change) -> impl Iterator<Item = &str> {
+    let (one, outputs): (Option<&String>, &[_]) = match change {
+        Change::Edit { path, .. } | Change::Copy { to: path, .. } => (Some(path), &[]),
+        Change::Run { outputs, .. } => (None, outputs),
+    };
+    let outputs = outputs.iter().map(|output| &output.path);
+    one.into_iter().chain(outputs).map(String::as_str)
 }
 
 /// The running system still has what was taken back from the next boot on.

@@ -1,6 +1,6 @@
 //! `passthru verify`: is it as planned? If not, which device, which driver, why.
 
-use passthru_host::transaction::State as Stands;
+use passthru_host::transaction::{State as Stands, TrialState};
 use passthru_plan::{Facts, Verification, verify::State};
 use serde::Serialize;
 
@@ -21,6 +21,8 @@ use crate::{
 struct Document<'a> {
     schema: u32,
     transactions: &'a [u32],
+    /// The transaction whose trial boot is not decided yet.
+    trial: Option<u32>,
     #[serde(flatten)]
     verification: &'a Verification,
 }
@@ -33,6 +35,7 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
         out.json(&Document {
             schema: 1,
             transactions: &numbers,
+            trial: transaction::on_trial(&host)?.map(|record| record.number),
             verification: &verification,
         })?;
     } else {
@@ -58,6 +61,10 @@ pub(super) fn check(host: &Host, facts: &Facts) -> Result<(Vec<u32>, Verificatio
     let mut numbers = Vec::new();
     for record in records.iter().filter(|r| r.state == Stands::Applied) {
         numbers.push(record.number);
+        if record.trial == Some(TrialState::Kept) {
+            // The transaction that keeps it says the same.
+            continue;
+        }
         let one = passthru_plan::verify(facts, &record.plan.intent);
         sum.state = worse(sum.state, one.state);
         merge(&mut sum.drift, one.drift, |a, b| a == b);
@@ -123,6 +130,15 @@ pub(super) fn show(
         out.wrapped(lead, Style::Plain, missing)?;
     }
     match verification.state {
+        State::Done if passthru_plan::trial::is_running(facts) => {
+            out.blank()?;
+            out.paragraph(
+                0,
+                "This is the trial boot. The service passthru-confirm checks the rest of the host \
+                 and keeps the change, or takes it back; to do the same by hand:",
+            )?;
+            out.command(&host.verb("confirm"))?;
+        }
         State::Done => {}
         State::RebootNeeded => {
             out.heading("Next: reboot, then")?;

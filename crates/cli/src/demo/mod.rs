@@ -2,6 +2,7 @@
 //! it. Nothing here touches the machine passthru runs on, except inside the directory given.
 
 pub(crate) mod cpio;
+mod environment;
 pub(crate) mod reboot;
 pub(crate) mod sample;
 pub(crate) mod tools;

@@ -1,19 +1,38 @@
-//! What a reboot does to the sample host: the default entry's words become the command line, and
-//! each function gets the driver the kernel would give it.
+//! What a reboot does to the sample host: the words of the entry that is started become the command
+//! line, and each function gets the driver the kernel would give it.
 
 use std::{fs, io, os::unix::fs::symlink, path::Path};
 
-use super::sample::{self, SampleFunction};
+use super::{
+    environment,
+    sample::{self, SampleFunction},
+};
 
 /// Starts the sample host at `root` again.
 pub(crate) fn reboot(root: &Path) -> io::Result<()> {
-    let grub = fs::read_to_string(root.join("boot/grub/grub.cfg"))?;
-    // The first `linux` line belongs to the default entry.
+    // The one-shot of a trial is the only entry in custom.cfg.
+    let config = match environment::take_one_shot(root)? {
+        Some(_) => "boot/grub/custom.cfg",
+        None => "boot/grub/grub.cfg",
+    };
+    let grub = fs::read_to_string(root.join(config))?;
+    // The first `linux` line belongs to the entry that is started.
     let line = grub
         .lines()
         .find_map(|line| line.trim_start().strip_prefix("linux\t"))
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "grub.cfg has no entry"))?;
     fs::write(root.join("proc/cmdline"), format!("BOOT_IMAGE={line}\n"))?;
+    let boot = root.join("proc/sys/kernel/random/boot_id");
+    if let Ok(before) = fs::read_to_string(&boot) {
+        // Another boot has another name; here the next number is enough.
+        let number = before
+            .trim_end()
+            .rsplit('-')
+            .next()
+            .and_then(|n| n.parse().ok());
+        let number = number.unwrap_or(0_u64) + 1;
+        fs::write(boot, format!("00000000-0000-4000-8000-{number:012}\n"))?;
+    }
     let words = Words::of(line);
     let mut vfio = false;
     for function in sample::functions() {

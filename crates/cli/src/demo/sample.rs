@@ -110,16 +110,10 @@ pub(crate) fn write(root: &Path) -> io::Result<()> {
     writer.records()?;
     // Attributes (4 bytes) and value: Secure Boot is off.
     writer.file(SECURE_BOOT, "\u{6}\0\0\0\0", 0o644)?;
-    writer.file("boot/grub/grubenv", &grubenv(), 0o644)?;
+    writer.file("boot/grub/grubenv", &super::environment::block(&[]), 0o644)?;
     let tools = super::tools::SampleTools::new(root);
     tools.update_initramfs(RELEASE)?;
     tools.grub_mkconfig("/boot/grub/grub.cfg")
-}
-
-/// A GRUB environment block without variables: exactly 1024 bytes.
-fn grubenv() -> String {
-    let head = "# GRUB Environment Block\n";
-    format!("{head}{}", "#".repeat(1024 - head.len()))
 }
 
 struct Writer<'a> {

@@ -19,10 +19,11 @@ use passthru_plan::text::shell;
 
 use super::{
     cpio::Archive,
+    environment,
     sample::{self, RELEASE},
 };
 
-/// The sample's `grub-mkconfig` and `update-initramfs`.
+/// The sample's GRUB tools and `update-initramfs`.
 #[derive(Debug, Clone)]
 pub(crate) struct SampleTools {
     root: PathBuf,
@@ -64,6 +65,17 @@ impl SampleTools {
                     self.update_initramfs(release),
                     format!("update-initramfs: Generating /boot/initrd.img-{release}\n"),
                 )
+            }
+            Some("grub-reboot") => {
+                let entry = argv.get(1).copied();
+                (
+                    environment::set(&self.root, "next_entry", entry),
+                    String::new(),
+                )
+            }
+            Some("grub-editenv") => {
+                let name = value("unset").unwrap_or_default();
+                (environment::set(&self.root, name, None), String::new())
             }
             _ => {
                 let name = program.unwrap_or_default();
@@ -111,6 +123,11 @@ impl SampleTools {
             text.push_str(&entry("", &title, &id, &words));
             text.push_str("### END /etc/grub.d/42_passthru ###\n");
         }
+        text.push_str(
+            "\n### BEGIN /etc/grub.d/41_custom ###\n\
+             if [ -f  ${config_directory}/custom.cfg ]; then\n  source ${config_directory}/custom.cfg\nfi\n\
+             ### END /etc/grub.d/41_custom ###\n",
+        );
         let place = self.place(target);
         fs::write(&place, text)?;
         fs::set_permissions(&place, fs::Permissions::from_mode(0o600))

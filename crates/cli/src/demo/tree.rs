@@ -19,10 +19,10 @@ pub(crate) struct Print {
 }
 
 /// Takes the print of `root`, without what lies below `except`.
-pub(crate) fn print(root: &Path, except: &str) -> io::Result<Print> {
+pub(crate) fn print(root: &Path, except: &[&str]) -> io::Result<Print> {
     let mut hash = Sha256::new();
     let mut files = 0;
-    walk(root, root, Path::new(except), &mut hash, &mut files)?;
+    walk(root, root, except, &mut hash, &mut files)?;
     let hash = hash.finalize().iter().fold(String::new(), |mut text, b| {
         let _ = write!(text, "{b:02x}");
         text
@@ -33,7 +33,7 @@ pub(crate) fn print(root: &Path, except: &str) -> io::Result<Print> {
 fn walk(
     root: &Path,
     dir: &Path,
-    except: &Path,
+    except: &[&str],
     hash: &mut Sha256,
     files: &mut usize,
 ) -> io::Result<()> {
@@ -42,7 +42,7 @@ fn walk(
     for entry in entries {
         let path = entry.path();
         let name = path.strip_prefix(root).unwrap_or(&path);
-        if name == except {
+        if except.iter().any(|left_out| name == Path::new(left_out)) {
             continue;
         }
         let meta = fs::symlink_metadata(&path)?;

@@ -39,6 +39,17 @@ pub(crate) fn show(out: &mut Out, facts: &Facts, plan: &Plan) -> io::Result<()> 
         out.blank()?;
         self::change(out, i + 1, count, change)?;
     }
+    if let Some(trial) = &plan.trial {
+        out.heading("Once the trial boot has proved itself")?;
+        for (i, change) in trial.keep.iter().enumerate() {
+            out.blank()?;
+            self::change(out, i + 1, trial.keep.len(), change)?;
+        }
+        out.heading("Words of the trial entry only")?;
+        for word in &trial.words {
+            out.command(word)?;
+        }
+    }
     if !plan.words.is_empty() {
         out.heading("Words on the kernel command line")?;
         for word in &plan.words {
@@ -67,6 +78,12 @@ pub(crate) fn show_short(out: &mut Out, facts: &Facts, plan: &Plan) -> io::Resul
         out.wrapped(Line::new().plain("    "), Style::Dim, change.why())?;
         if let Change::Edit { before, after, .. } = change {
             diff::show_short(out, before.as_deref(), after.as_deref())?;
+        }
+    }
+    if let Some(trial) = &plan.trial {
+        out.heading("Once the trial boot has proved itself")?;
+        for change in &trial.keep {
+            out.wrapped(Line::new().plain("  - "), Style::Plain, &brief(change))?;
         }
     }
     Ok(())
@@ -208,8 +225,15 @@ fn change(out: &mut Out, number: usize, count: usize, change: &Change) -> io::Re
             out.wrapped(Line::new().plain("    "), Style::Dim, why)?;
             diff::show(out, path, before.as_deref(), after.as_deref())
         }
+        Change::Copy { from, to, why } => {
+            out.line(&lead("copy").put(Style::Accent, from))?;
+            out.wrapped(Line::new().plain("    "), Style::Dim, why)?;
+            let label = Line::new().plain("    ").dim("writes  ");
+            out.wrapped(label, Style::Plain, to)
+        }
         Change::Run {
             argv,
+            undo,
             outputs,
             family,
             expect,
@@ -217,6 +241,10 @@ fn change(out: &mut Out, number: usize, count: usize, change: &Change) -> io::Re
         } => {
             out.line(&lead("run").put(Style::Accent, command(argv)))?;
             out.wrapped(Line::new().plain("    "), Style::Dim, why)?;
+            if let Some(undo) = undo {
+                let label = Line::new().plain("    ").dim("undo    ");
+                out.wrapped(label, Style::Plain, &command(undo))?;
+            }
             for output in outputs {
                 let via = output
                     .staged
@@ -248,6 +276,7 @@ pub(crate) fn brief(change: &Change) -> String {
             path, after: None, ..
         } => format!("remove {path}"),
         Change::Edit { path, .. } => format!("edit {path}"),
+        Change::Copy { from, to, .. } => format!("copy {from} to {to}"),
         Change::Run { argv, .. } => format!("run {}", command(argv)),
     }
 }
@@ -270,21 +299,31 @@ fn expectation(expect: &Expect) -> String {
             path,
             words,
             absent,
-        } => {
-            let mut parts = Vec::new();
-            if !words.is_empty() {
-                parts.push(format!("carries {}", words.join(" ")));
-            }
-            if !absent.is_empty() {
-                parts.push(format!("is without {}", absent.join(" ")));
-            }
-            format!(
-                "every normal entry of {path} {}; no recovery entry and no entry \
-                 \"without passthru\" carries a word of passthru's",
-                parts.join(" and ")
-            )
-        }
+        } => format!(
+            "every normal entry of {path} {}; no recovery entry and no entry \
+             \"without passthru\" carries a word of passthru's",
+            carries(words, absent)
+        ),
+        Expect::EntryWords {
+            path,
+            words,
+            absent,
+        } => format!(
+            "the kernel command line of {path} {}",
+            carries(words, absent)
+        ),
     }
+}
+
+fn carries(words: &[String], absent: &[String]) -> String {
+    let mut parts = Vec::new();
+    if !words.is_empty() {
+        parts.push(format!("carries {}", words.join(" ")));
+    }
+    if !absent.is_empty() {
+        parts.push(format!("is without {}", absent.join(" ")));
+    }
+    parts.join(" and ")
 }
 
 /// An argument vector as a person would type it.

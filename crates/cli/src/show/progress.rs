@@ -115,10 +115,7 @@ impl Progress for Shown<'_> {
                 self.say(Style::Plain, &format!("restored {path}"));
             }
             Event::Rerunning { argv } => {
-                self.say(
-                    Style::Plain,
-                    &format!("running {} again", plan::command(argv)),
-                );
+                self.say(Style::Plain, &format!("running {}", plan::command(argv)));
             }
             Event::Said(text) if self.out.is_verbose() => {
                 for line in text.lines() {

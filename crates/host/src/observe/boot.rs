@@ -5,15 +5,19 @@
 
 mod efi;
 mod generator;
+mod grubenv;
 mod loader;
 
-use passthru_plan::{Facts, Measured, facts::Boot};
+use passthru_plan::{
+    Facts, Measured,
+    facts::{Boot, BootLoader},
+};
 
-use super::captured;
+use super::{block::Storage, captured};
 use crate::root::Root;
 
 /// Reads the boot stack; `facts` has the kernel, the machine and the files already.
-pub(super) fn observe(root: &Root, facts: &Facts) -> Boot {
+pub(super) fn observe(root: &Root, facts: &Facts, storage: &Storage) -> Boot {
     let efi = efi::Variables::read(root);
     let mut boot = Boot {
         unified_kernel_image: efi.stub.is_some(),
@@ -35,6 +39,10 @@ pub(super) fn observe(root: &Root, facts: &Facts) -> Boot {
     (boot.loader, boot.loader_evidence) = loader::observe(root, facts, &efi);
     (boot.generator, boot.generator_evidence) = generator::observe(root, facts);
     boot.loader_info = efi.loader;
+    if let Some(BootLoader::Grub | BootLoader::Grub2 | BootLoader::GrubBls) = boot.loader.value() {
+        boot.one_shot = grubenv::one_shot(root);
+        boot.grubenv_read_only = grubenv::read_only(root, storage);
+    }
     boot
 }
 

@@ -53,7 +53,7 @@ const FILES: [&str; 38] = [
 
 /// Files of a directory: its path, and how the names start and end. Where a wrong suffix is a mistake
 /// people make (dracut.conf.d, modprobe.d), all names are taken.
-const DIRECTORIES: [(&str, &str, &str); 31] = [
+const DIRECTORIES: [(&str, &str, &str); 33] = [
     ("/boot/efi/loader/entries", "", ".conf"),
     ("/boot/loader/entries", "", ".conf"),
     ("/efi/loader/entries", "", ".conf"),
@@ -77,6 +77,8 @@ const DIRECTORIES: [(&str, &str, &str); 31] = [
     ("/etc/modules-load.d", "", ".conf"),
     ("/etc/systemd/system", "passthru", ""),
     ("/etc/systemd/system", "vfio", ""),
+    ("/etc/systemd/system/emergency.target.d", "passthru", ""),
+    ("/etc/systemd/system/multi-user.target.d", "passthru", ""),
     ("/etc/udev/rules.d", "", "passthru.rules"),
     ("/etc/udev/rules.d", "", "vfio.rules"),
     ("/lib/modprobe.d", "", ".conf"),

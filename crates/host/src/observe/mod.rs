@@ -10,6 +10,7 @@ mod boot;
 mod candidates;
 mod display;
 mod files;
+mod health;
 mod image;
 mod iommu;
 mod kernel;
@@ -18,8 +19,10 @@ mod machine;
 mod names;
 mod net;
 mod pci;
+mod program;
 mod usage;
 
+pub use health::failed_units;
 pub use image::{ImageContent, ImageError, Problem as ImageProblem, read_image};
 
 use passthru_plan::{Address, Facts, Measured};
@@ -114,7 +117,9 @@ pub fn observe(root: &Root, wanted: Wanted) -> Facts {
         facts.machine = machine::observe(root, storage);
         facts.display = display::observe(root);
         facts.files = files::observe(root, &facts.kernel, &mut facts.unreadable);
-        facts.boot = boot::observe(root, &facts);
+        facts.boot = boot::observe(root, &facts, storage);
+        facts.health = health::observe(root, &facts);
+        facts.program = program::observe(root);
     }
     if wanted.monitors && !wanted.host {
         facts.display.cards = display::cards(root);

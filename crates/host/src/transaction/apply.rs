@@ -53,6 +53,7 @@ pub fn apply(
     }
     let _lock = engine.lock().map_err(Trouble::unchanged)?;
     let recovered = recover_all(&engine)?;
+    no_other_trial(root, plan)?;
     let _packages = engine.package_locks().map_err(Trouble::unchanged)?;
     let mut transaction = Transaction::prepare(&engine, plan).map_err(Trouble::unchanged)?;
     match transaction.carry_out() {
@@ -63,6 +64,19 @@ pub fn apply(
         }),
         Err(Trouble::Stopped) => Err(Failure::Stopped),
         Err(Trouble::Failed(reason)) => Err(transaction.take_back(reason)),
+    }
+}
+
+/// Two trials at once could not be told apart.
+fn no_other_trial(root: &Root, plan: &Plan) -> Result<(), Failure> {
+    match super::on_trial(root)? {
+        Some(record) if plan.continues != Some(record.number) => {
+            Err(Failure::Unchanged(Reason::new(
+                format!("transaction {} is on trial", record.number),
+                "reboot to try it, or take it back first: passthru undo",
+            )))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -209,11 +223,7 @@ impl<'a, 'e> Transaction<'a, 'e> {
                     None if before.is_none() => {}
                     None => self.writer.remove(&real)?,
                     Some(after) => {
-                        for directory in &self.manifest.directories {
-                            if real.starts_with(&format!("{directory}/")) {
-                                self.writer.make_directory(directory, 0o755)?;
-                            }
-                        }
+                        self.make_directories(&real)?;
                         let attributes = if before.is_some() {
                             let file = crate::write::open(root, &real)?;
                             let old = Attributes::of(&file).map_err(|e| root.error(&real, e))?;
@@ -225,6 +235,15 @@ impl<'a, 'e> Transaction<'a, 'e> {
                             .replace(&real, &mut after.as_bytes(), &attributes, None)?;
                     }
                 }
+                Ok(Vec::new())
+            }
+            Change::Copy { from, to, .. } => {
+                let from = locate(root, from)?.real;
+                let to = locate(root, to)?.real;
+                self.make_directories(&to)?;
+                let mut file = crate::write::open(root, &from)?;
+                self.writer
+                    .replace(&to, &mut file, &Attributes::new(0o644), None)?;
                 Ok(Vec::new())
             }
             Change::Run {
@@ -243,6 +262,16 @@ impl<'a, 'e> Transaction<'a, 'e> {
                 })
             }
         }
+    }
+
+    /// Makes the directories on the way to `real` that the transaction has to make.
+    fn make_directories(&self, real: &str) -> Result<(), Trouble> {
+        for directory in &self.manifest.directories {
+            if real.starts_with(&format!("{directory}/")) {
+                self.writer.make_directory(directory, 0o755)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes half-written files that a command left beside its outputs.
@@ -264,11 +293,11 @@ impl<'a, 'e> Transaction<'a, 'e> {
     fn after(&self, step: usize, change: &Change) -> Result<Vec<After>, Trouble> {
         let outputs: &[_] = match change {
             Change::Run { outputs, .. } => outputs,
-            Change::Edit { .. } => &[],
+            Change::Edit { .. } | Change::Copy { .. } => &[],
         };
         let mut list = Vec::new();
         for entry in &self.manifest.entries {
-            let own = matches!(change, Change::Edit { path, .. } if *path == entry.path);
+            let own = matches!(change, Change::Edit { path, .. } | Change::Copy { to: path, .. } if *path == entry.path);
             if own || entry.step == step || outputs.iter().any(|o| o.path == entry.path) {
                 list.push(After {
                     path: entry.real.clone(),
@@ -287,6 +316,7 @@ impl<'a, 'e> Transaction<'a, 'e> {
                 Change::Edit { path, after, .. } => {
                     last.insert(path, after);
                 }
+                Change::Copy { .. } => {}
                 // A command may rewrite what it lists.
                 Change::Run { outputs, .. } => {
                     for output in outputs {

@@ -88,6 +88,15 @@ impl Back<'_, '_> {
                 Ok(())
             }
             Action::Rerun { step } => self.rerun(journal, *step),
+            Action::Reverse { step } => match self.plan.changes.get(*step) {
+                Some(Change::Run {
+                    undo: Some(argv), ..
+                }) => {
+                    self.engine.tell(Event::Rerunning { argv });
+                    command::run(self.engine, journal, *step, argv)
+                }
+                _ => Ok(()),
+            },
             Action::RemoveDirectory { path } => {
                 if !self.writer.remove_directory(path)? {
                     notes.push(format!("{path} is kept: something else is in it"));
@@ -98,9 +107,16 @@ impl Back<'_, '_> {
     }
 
     fn rerun(&self, journal: &mut Journal<'_>, step: usize) -> Result<(), Trouble> {
-        let Some(Change::Run { argv, outputs, .. }) = self.plan.changes.get(step) else {
+        let Some(Change::Run {
+            argv,
+            undo,
+            outputs,
+            ..
+        }) = self.plan.changes.get(step)
+        else {
             return Ok(());
         };
+        let argv = undo.as_ref().unwrap_or(argv);
         self.engine.tell(Event::Rerunning { argv });
         for staged in outputs.iter().filter_map(|output| output.staged.as_ref()) {
             let real = locate(self.engine.root, staged)?.real;
@@ -123,10 +139,14 @@ impl Back<'_, '_> {
                 Some(_) => format!("take passthru's lines out of {path}"),
                 None => format!("remove {path}"),
             },
-            Action::Rerun { step } => match self.plan.changes.get(*step) {
-                Some(Change::Run { argv, .. }) => format!("run {}", argv.join(" ")),
-                _ => String::new(),
-            },
+            Action::Rerun { step } | Action::Reverse { step } => {
+                match self.plan.changes.get(*step) {
+                    Some(Change::Run { argv, undo, .. }) => {
+                        format!("run {}", undo.as_ref().unwrap_or(argv).join(" "))
+                    }
+                    _ => String::new(),
+                }
+            }
             Action::RemoveDirectory { path } => {
                 format!("remove {} if it is empty", root.display(path).display())
             }

@@ -3,7 +3,9 @@
 
 use std::fmt::Debug;
 
-use passthru_plan::{Expect, Measured, Output, change::image_mistakes, rules::grub_mistakes};
+use passthru_plan::{
+    Expect, Measured, Output, change::image_mistakes, rules::grub_mistakes, text::bls,
+};
 
 use crate::{
     observe::{ImageContent, read_image},
@@ -52,6 +54,10 @@ pub(super) fn unmet(
             .text(path)
             .map(|config| grub_mistakes(&config, words, absent))
             .map_err(|e| e.source.to_string()),
+        Expect::EntryWords { words, absent, .. } => root
+            .text(path)
+            .map(|entry| bls::mistakes(&bls::options(&entry), words, absent))
+            .map_err(|e| e.source.to_string()),
     };
     match found {
         Ok(mistakes) => mistakes.iter().map(|m| format!("{path}: {m}")).collect(),
@@ -61,7 +67,9 @@ pub(super) fn unmet(
 
 /// The file an expectation is about: the staged one while it is staged.
 pub(super) fn subject<'a>(expect: &'a Expect, outputs: &'a [Output]) -> &'a str {
-    let (Expect::Image { path, .. } | Expect::GrubWords { path, .. }) = expect;
+    let (Expect::Image { path, .. }
+    | Expect::GrubWords { path, .. }
+    | Expect::EntryWords { path, .. }) = expect;
     outputs
         .iter()
         .find(|output| output.path == *path)

@@ -46,8 +46,10 @@ pub(super) enum Action {
         found: Stamp,
         text: Option<String>,
     },
-    /// Run the command of this step again.
+    /// Run the command of this step again, or the one that takes it back.
     Rerun { step: usize },
+    /// Run the command that takes this step back: what it did is in no file.
+    Reverse { step: usize },
     /// Remove this directory, which the transaction made, if it is empty.
     RemoveDirectory { path: String },
 }
@@ -79,6 +81,7 @@ pub(super) fn decide(
         rerun: BTreeSet::new(),
     };
     decider.find_new_members()?;
+    decider.reverse_commands();
     let mut after_rerun = Vec::new();
     let mut found = BTreeMap::new();
     for (index, entry) in manifest.entries.iter().enumerate() {
@@ -144,6 +147,23 @@ struct Decider<'a, 'e> {
 }
 
 impl Decider<'_, '_> {
+    /// What commands did outside of files is taken back first of all: a one-shot must not start an
+    /// entry that is about to go.
+    fn reverse_commands(&mut self) {
+        for (step, change) in self.plan.changes.iter().enumerate().rev() {
+            if let Change::Run {
+                undo: Some(_),
+                outputs,
+                ..
+            } = change
+                && outputs.is_empty()
+                && self.past.started.contains(&step)
+            {
+                self.decision.actions.push(Action::Reverse { step });
+            }
+        }
+    }
+
     /// Commands whose family has grown since (a kernel was installed) must run again.
     fn find_new_members(&mut self) -> Result<(), Trouble> {
         if self.mode == Mode::Rollback {
@@ -254,10 +274,12 @@ impl Decider<'_, '_> {
                 entry.path
             )),
             Verdict::Foreign => match entry.role {
-                Role::Output => self.decision.notes.push(format!(
-                    "{} was made anew since: its command is run again",
-                    entry.path
-                )),
+                Role::Output if !self.writer_of(&entry.path).is_empty() => {
+                    self.decision.notes.push(format!(
+                        "{} was made anew since: its command is run again",
+                        entry.path
+                    ));
+                }
                 _ if now == Stamp::Absent => {}
                 _ => self.decision.notes.push(format!(
                     "{} was changed since by somebody else: it is left as it is",

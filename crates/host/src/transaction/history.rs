@@ -26,6 +26,20 @@ pub struct Record {
     pub reason: Option<String>,
     /// What was merged, what was left, and why.
     pub notes: Vec<String>,
+    /// Where its trial boot stands, if it has one and is in force.
+    pub trial: Option<TrialState>,
+    /// The boot in which it began, if that is known.
+    pub boot: Option<String>,
+}
+
+/// Where a trial boot stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrialState {
+    /// It is not decided yet.
+    Pending,
+    /// It proved itself, and a later transaction made it permanent.
+    Kept,
 }
 
 /// Where a transaction stands.
@@ -80,6 +94,17 @@ pub fn in_force(root: &Root) -> Result<Option<Record>, Failure> {
         .map(|index| records.swap_remove(index)))
 }
 
+/// The transaction whose trial boot is not decided yet.
+///
+/// # Errors
+/// As [`history`].
+pub fn on_trial(root: &Root) -> Result<Option<Record>, Failure> {
+    let records = history(root)?;
+    Ok(records
+        .into_iter()
+        .find(|record| record.trial == Some(TrialState::Pending)))
+}
+
 pub(super) fn records(root: &Root) -> Result<Vec<Record>, Trouble> {
     let mut records = Vec::new();
     for number in journal::numbers(root)? {
@@ -100,7 +125,23 @@ pub(super) fn records(root: &Root) -> Result<Vec<Record>, Trouble> {
             plan: plan(root, &directory)?,
             reason: past.reason,
             notes: past.notes,
+            trial: None,
+            boot: past.boot,
         });
+    }
+    let kept: Vec<u32> = records
+        .iter()
+        .filter(|record| record.state == State::Applied)
+        .filter_map(|record| record.plan.continues)
+        .collect();
+    for record in &mut records {
+        if record.state == State::Applied && record.plan.trial.is_some() {
+            record.trial = Some(if kept.contains(&record.number) {
+                TrialState::Kept
+            } else {
+                TrialState::Pending
+            });
+        }
     }
     Ok(records)
 }

@@ -34,9 +34,9 @@ use thiserror::Error;
 pub use self::{
     apply::apply,
     check::{Inspect, Opener},
-    history::{Record, State, history, in_force},
+    history::{Record, State, TrialState, history, in_force, on_trial},
     recover::recover,
-    undo::undo,
+    undo::{chain, undo},
 };
 use crate::failpoint::Points;
 
@@ -51,6 +51,8 @@ pub struct Options<'a> {
     pub patience: Duration,
     /// Becomes true when the user wants no more of it (Ctrl-C).
     pub cancel: Option<&'a AtomicBool>,
+    /// Why an undo is done, if nobody asked for it.
+    pub reason: Option<&'a str>,
     /// Reads what commands produced.
     pub inspect: &'a dyn Inspect,
     /// Faults to inject.
@@ -65,6 +67,7 @@ impl Default for Options<'_> {
             grace: Duration::from_secs(10),
             patience: Duration::ZERO,
             cancel: None,
+            reason: None,
             inspect: &Opener,
             failpoints: Points::from_env(),
         }

@@ -88,12 +88,18 @@ impl Past {
                 enter(State::RollingBack);
                 self.reason.get_or_insert_with(|| reason.clone());
             }
-            Event::UndoBegin => enter(State::Undoing),
+            Event::UndoBegin { reason } => {
+                enter(State::Undoing);
+                if reason.is_some() {
+                    self.reason.clone_from(reason);
+                }
+            }
             Event::UndoStep { .. } => self.running = None,
             Event::Undone { notes } => {
                 enter(State::Undone);
                 self.notes.clone_from(notes);
             }
+            Event::Reboot => {}
             Event::UndoFailed { reason } => {
                 enter(State::Applied);
                 self.reason = Some(reason.clone());

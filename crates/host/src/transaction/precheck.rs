@@ -11,14 +11,22 @@ use crate::{root::Root, write};
 pub(super) fn unchanged_since_planned(root: &Root, changes: &[Change]) -> Result<(), Trouble> {
     let mut edited: BTreeMap<String, Option<&str>> = BTreeMap::new();
     for change in changes {
-        let Change::Edit {
-            path,
-            before,
-            after,
-            ..
-        } = change
-        else {
-            continue;
+        let (path, before, after) = match change {
+            Change::Edit {
+                path,
+                before,
+                after,
+                ..
+            } => (path, before, after),
+            Change::Copy { from, to, .. } => {
+                // An earlier step may make what is copied.
+                if !changes.iter().any(|c| writes(c, from)) {
+                    root.meta(&locate(root, from)?.real)?;
+                }
+                expect_text(root, to, &locate(root, to)?.real, None)?;
+                continue;
+            }
+            Change::Run { .. } => continue,
         };
         let real = locate(root, path)?.real;
         match edited.get(&real) {
@@ -37,6 +45,14 @@ pub(super) fn unchanged_since_planned(root: &Root, changes: &[Change]) -> Result
         edited.insert(real, after.as_deref());
     }
     Ok(())
+}
+
+fn writes(change: &Change, path: &str) -> bool {
+    match change {
+        Change::Run { outputs, .. } => outputs.iter().any(|output| output.path == path),
+        Change::Copy { to, .. } => to == path,
+        Change::Edit { .. } => false,
+    }
 }
 
 pub(super) fn expect_text(

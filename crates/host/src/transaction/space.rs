@@ -70,13 +70,17 @@ pub(super) fn check(
         }
     }
     for change in changes {
-        if let Change::Edit {
-            path,
-            after: Some(after),
-            ..
-        } = change
-        {
-            add(existing(root, split(path).0), after.len() as u64)?;
+        match change {
+            Change::Edit {
+                path,
+                after: Some(after),
+                ..
+            } => add(existing(root, split(path).0), after.len() as u64)?,
+            Change::Copy { from, to, .. } => {
+                let size = root.resolve(from).and_then(|real| root.meta(&real))?.size;
+                add(existing(root, split(to).0), size)?;
+            }
+            _ => {}
         }
     }
     for need in needs.values() {

@@ -17,6 +17,8 @@ use crate::root::Root;
 pub(super) enum Role {
     /// A file that is edited.
     Edit,
+    /// A file that is made as a copy of another.
+    Copy,
     /// A file that a command writes.
     Output,
     /// A link that leads to one of these. Nobody should touch it.
@@ -48,6 +50,7 @@ pub(super) fn all(root: &Root, changes: &[Change]) -> Result<(Vec<Touch>, Vec<St
     for (step, change) in changes.iter().enumerate() {
         match change {
             Change::Edit { path, .. } => list.add(root, path, Role::Edit, step)?,
+            Change::Copy { to, .. } => list.add(root, to, Role::Copy, step)?,
             Change::Run { outputs, .. } => {
                 for output in outputs {
                     list.add(root, &output.path, Role::Output, step)?;

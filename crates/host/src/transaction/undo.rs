@@ -51,11 +51,45 @@ pub fn undo(
         _ => choose(&records, number, false)?,
     };
     let _packages = engine.package_locks().map_err(Trouble::unchanged)?;
-    in_order(root, &records, number)?;
-    take_back(&engine, number).map(|undone| Undone {
-        recovered,
-        ..undone
-    })
+    let chain = chain(&records, number);
+    in_order(root, &records, &chain)?;
+    let mut notes = Vec::new();
+    let mut last = None;
+    for number in chain {
+        let undone = take_back(&engine, number)?;
+        notes.extend(undone.notes.iter().cloned());
+        last = Some(undone);
+    }
+    match last {
+        Some(undone) => Ok(Undone {
+            notes,
+            recovered,
+            ..undone
+        }),
+        None => Err(nothing()),
+    }
+}
+
+/// What is taken back with `number`, the latest first: a trial and the transaction that made it
+/// permanent go together.
+pub fn chain(records: &[Record], number: u32) -> Vec<u32> {
+    let applied = |record: &&Record| record.state == State::Applied;
+    let continues = records
+        .iter()
+        .find(|record| record.number == number)
+        .and_then(|record| record.plan.continues);
+    let mut chain: Vec<u32> = records
+        .iter()
+        .filter(applied)
+        .filter(|record| {
+            record.number == number
+                || record.plan.continues == Some(number)
+                || Some(record.number) == continues
+        })
+        .map(|record| record.number)
+        .collect();
+    chain.reverse();
+    chain
 }
 
 fn finished(records: Vec<Record>, done: Recovered) -> Result<Undone, Failure> {
@@ -106,7 +140,7 @@ fn choose(records: &[Record], number: Option<u32>, between: bool) -> Result<u32,
 }
 
 /// Later transactions that touch the same files have to be undone first.
-fn in_order(root: &Root, records: &[Record], number: u32) -> Result<(), Failure> {
+fn in_order(root: &Root, records: &[Record], chain: &[u32]) -> Result<(), Failure> {
     let paths = |number: u32| -> Result<BTreeSet<String>, Failure> {
         let manifest = load(root, &format!("{}/saved", directory(number)))
             .map_err(|e| Trouble::from(e).unchanged())?;
@@ -116,10 +150,15 @@ fn in_order(root: &Root, records: &[Record], number: u32) -> Result<(), Failure>
             .map(|entry| entry.real)
             .collect())
     };
-    let own = paths(number)?;
+    let mut own = BTreeSet::new();
+    for &number in chain {
+        own.extend(paths(number)?);
+    }
+    let first = chain.last().copied().unwrap_or_default();
     let mut later = Vec::new();
     for record in records.iter().rev() {
-        if record.number > number
+        if record.number > first
+            && !chain.contains(&record.number)
             && record.state == State::Applied
             && !paths(record.number)?.is_disjoint(&own)
         {
@@ -130,7 +169,7 @@ fn in_order(root: &Root, records: &[Record], number: u32) -> Result<(), Failure>
         return Ok(());
     }
     Err(Failure::Usage(Reason::new(
-        format!("transaction {number} cannot be undone yet: later ones changed the same files"),
+        format!("transaction {first} cannot be undone yet: later ones changed the same files"),
         format!("undo {} first, in this order", later.join(", ")),
     )))
 }
@@ -227,7 +266,7 @@ fn touches(back: &Back<'_, '_>, decision: &Decision) -> Result<Vec<Touch>, Troub
                     touches.extend(touch::outputs(root, paths, *step)?);
                 }
             }
-            Action::RemoveDirectory { .. } => {}
+            Action::Reverse { .. } | Action::RemoveDirectory { .. } => {}
         }
     }
     let mut seen = BTreeSet::new();
@@ -258,7 +297,9 @@ fn act(
     let mut notes = decision.notes.clone();
     let mut work = || -> Result<(), Trouble> {
         if begin {
-            journal.append(journal::Event::UndoBegin)?;
+            journal.append(journal::Event::UndoBegin {
+                reason: engine.options.reason.map(str::to_owned),
+            })?;
         }
         for (step, action) in decision.actions.iter().enumerate() {
             engine.go_on()?;

@@ -84,6 +84,7 @@ fn a_missing_command_is_taken_back() {
     let mut plan = plan();
     plan.changes.push(passthru_plan::Change::Run {
         argv: vec!["no-such-tool".into()],
+        undo: None,
         outputs: vec![],
         family: None,
         expect: vec![],

@@ -74,12 +74,14 @@ impl Case {
             let initramfs = match initramfs() {
                 Change::Run {
                     argv,
+                    undo,
                     outputs,
                     family,
                     why,
                     ..
                 } => Change::Run {
                     argv,
+                    undo,
                     outputs,
                     family,
                     why,

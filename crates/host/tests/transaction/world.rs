@@ -194,6 +194,8 @@ pub(crate) fn of(changes: Vec<Change>) -> Plan {
         words: vec!["iommu=pt".into()],
         changes,
         reboot: true,
+        trial: None,
+        continues: None,
         outcome: vec![],
     }
 }
@@ -214,6 +216,7 @@ pub(crate) fn initramfs() -> Change {
         argv: ["update-initramfs", "-u", "-k", "all"]
             .map(Into::into)
             .to_vec(),
+        undo: None,
         outputs: ["1", "2"]
             .map(|kernel| passthru_plan::Output {
                 path: image(kernel),
@@ -238,6 +241,7 @@ pub(crate) fn initramfs() -> Change {
 pub(crate) fn grub() -> Change {
     Change::Run {
         argv: ["grub-mkconfig", "-o", STAGED].map(Into::into).to_vec(),
+        undo: None,
         outputs: vec![passthru_plan::Output {
             path: CONFIG.into(),
             staged: Some(STAGED.into()),

@@ -41,6 +41,10 @@ fn bound<'a>(lab: &'a Lab<'a>, name: &str) -> Result<Session<'a>> {
     session.apply(&["--gpu", "01:00.0"])?;
     session.must_verify("reboot-needed", REBOOT)?;
     session.reboot()?;
+    session.must_keep()?;
+    session.must_verify("done", DONE)?;
+    // The default entry has it now.
+    session.reboot()?;
     session.must_verify("done", DONE)?;
     session.must_own(&[1])?;
     session.must_serve_a_guest(1)?;

@@ -14,7 +14,7 @@ const BOOTED: &str = "cat /proc/cmdline; sha256sum /initrd.img";
 pub(super) fn run(lab: &Lab<'_>) -> Result<()> {
     let host = host::find("intel").ok_or("no such host")?;
     let mut session = Session::start(lab, host)?;
-    session.apply(&["--gpu", "01:00.0"])?;
+    session.apply_and_keep(&["--gpu", "01:00.0"])?;
 
     let recovery = session.entry("(recovery mode)")?;
     session.reboot_into(&recovery)?;

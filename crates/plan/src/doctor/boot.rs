@@ -11,7 +11,7 @@ use crate::{
     finding::{Finding, Severity},
     measured::Measured,
     plan::Plan,
-    rules::stack::grub,
+    rules::stack::loader::grub,
     text::{
         grub_cfg::{self, Purpose},
         shell,

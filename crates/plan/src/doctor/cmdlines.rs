@@ -4,7 +4,7 @@ use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 
 use crate::{
     facts::Facts,
-    rules::stack::{self, grub},
+    rules::stack::{self, loader::grub},
     text::{
         kargs::{self, Word},
         shell,

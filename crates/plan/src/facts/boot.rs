@@ -26,6 +26,65 @@ pub struct Boot {
     pub grub_dropins: Measured<bool>,
     /// /etc/initramfs/post-update.d holds executables.
     pub post_update_hooks: Vec<String>,
+    /// Where the loader finds kernels and entries (bootctl(1): `$BOOT`, the XBOOTLDR or else the EFI
+    /// system partition), if it is mounted.
+    #[serde(default)]
+    pub partition: Option<BootPartition>,
+    /// Entries of the Boot Loader Specification and unified kernel images, sorted by path.
+    #[serde(default)]
+    pub entries: Vec<BootEntry>,
+    /// The entry that starts by default, as the loader would choose it: a path in `entries`.
+    #[serde(default)]
+    pub default_entry: Option<String>,
+    /// The entry that the loader will start once, at the next boot (GRUB: `next_entry` in grubenv;
+    /// systemd-boot: the EFI variable `LoaderEntryOneShot`).
+    #[serde(default)]
+    pub one_shot: Measured<Option<String>>,
+    /// Why GRUB cannot clear a one-shot again by itself (grubenv on LVM, RAID, btrfs, ZFS …), so that
+    /// it would be permanent.
+    #[serde(default)]
+    pub grubenv_read_only: Measured<Option<String>>,
+    /// Secure Boot is on (EFI variable `SecureBoot`).
+    #[serde(default)]
+    pub secure_boot: Measured<bool>,
+}
+
+/// The partition that the loader reads.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BootPartition {
+    /// Mount point.
+    pub path: String,
+    /// File system type as in mountinfo: `vfat`, `ext4` …
+    pub file_system: String,
+    /// Mounted read-only.
+    pub read_only: bool,
+    /// Free bytes.
+    pub free: Measured<u64>,
+}
+
+/// A boot entry that is a file of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BootEntry {
+    /// Absolute path of the entry (`…/loader/entries/X.conf`) or image (`…/EFI/Linux/X.efi`).
+    pub path: String,
+    /// As the loader and bootctl(1) name it: the file name without a boot counter.
+    pub id: String,
+    /// It is a unified kernel image: kernel, initramfs and command line are in the file.
+    pub unified: bool,
+    /// Title shown.
+    pub title: Option<String>,
+    /// Kernel release.
+    pub version: Option<String>,
+    /// `sort-key`.
+    pub sort_key: Option<String>,
+    /// `machine-id`.
+    pub machine_id: Option<String>,
+    /// Absolute path of the kernel, if it is a file of its own.
+    pub linux: Option<String>,
+    /// Absolute paths of the initramfs images, in order.
+    pub initrds: Vec<String>,
+    /// The kernel command line; not measured if the file could not be read.
+    pub options: Measured<String>,
 }
 
 /// Boot loaders and who manages their entries (reference: D.1 and D.2 of the design notes).

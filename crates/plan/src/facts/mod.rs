@@ -5,6 +5,7 @@
 
 pub mod boot;
 pub mod display;
+pub mod health;
 pub mod iommu;
 pub mod kernel;
 pub mod machine;
@@ -14,8 +15,9 @@ pub mod usage;
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
-pub use boot::{Boot, BootLoader, Generator, Image};
+pub use boot::{Boot, BootEntry, BootLoader, BootPartition, Generator, Image};
 pub use display::{Connector, Display, DrmCard};
+pub use health::Health;
 pub use iommu::{Group, Iommu, ReservedRegion};
 pub use kernel::{InstalledKernel, Kernel, ModuleState};
 pub use machine::{Cpu, CpuVendor, Distribution, Firmware, Machine, Memory};
@@ -50,6 +52,13 @@ pub struct Facts {
     pub files: BTreeMap<String, ConfigFile>,
     /// Kernel log and libvirt log lines that match a known symptom.
     pub log: Measured<Vec<String>>,
+    /// Absolute path of the running passthru, if nobody but root can replace it: what a service may
+    /// start.
+    #[serde(default)]
+    pub program: Measured<String>,
+    /// What works on this host now, to tell after a trial boot whether it still does.
+    #[serde(default)]
+    pub health: Health,
     /// What is there but could not be understood, one sentence each: what, where and why. A function
     /// named here is missing from `functions`.
     #[serde(default)]

@@ -27,12 +27,14 @@ use crate::{
     facts::{Facts, Function},
     intent::{Intent, Selector},
     pci::Address,
-    plan::{Notice, Plan, Refusal},
+    plan::{Notice, Plan, Refusal, Trial},
 };
 
 pub use groups::{Blocker, blockers, is_exempt_driver};
 pub use iommu::is_active as iommu_is_active;
+use stack::Stage;
 pub use stack::grub_mistakes;
+pub(crate) use stack::trial::is_running as trial_is_running;
 pub(crate) use verify::verify;
 
 /// What the decisions are made from, and what they add to.
@@ -85,6 +87,15 @@ pub(crate) fn describe(function: &Function) -> String {
 }
 
 pub(crate) fn plan(facts: &Facts, intent: &Intent) -> Plan {
+    staged(facts, intent, Stage::Apply)
+}
+
+/// What makes a change permanent that has proved itself in a trial boot.
+pub(crate) fn keep(facts: &Facts, intent: &Intent) -> Plan {
+    staged(facts, intent, Stage::Keep)
+}
+
+fn staged(facts: &Facts, intent: &Intent, stage: Stage) -> Plan {
     let mut draft = Draft {
         facts,
         intent,
@@ -103,19 +114,27 @@ pub(crate) fn plan(facts: &Facts, intent: &Intent) -> Plan {
     } else {
         binding::methods(&mut draft)
     };
-    let outcome = stack::changes(&mut draft, &iommu_words, &bindings, &kernels);
+    let outcome = stack::changes(&mut draft, &iommu_words, &bindings, &kernels, stage);
 
     let refused = !draft.refusals.is_empty();
-    let (words, changes) = if refused {
-        (Vec::new(), Vec::new())
+    let stack::Outcome {
+        words,
+        changes,
+        trial,
+    } = if refused {
+        stack::Outcome::default()
     } else {
-        (outcome.words, outcome.changes)
+        outcome
     };
-    let reboot = !changes.is_empty();
+    // Nothing left to do: a trial that is under way is none to come.
+    let trial = trial.filter(|_| !changes.is_empty());
+    // What a trial boot runs already needs no other one.
+    let runs_already = stage == Stage::Keep && stack::trial::is_running(facts);
+    let reboot = !changes.is_empty() && !runs_already;
     let statements = if refused {
         Vec::new()
     } else {
-        outcome_of(&draft, &bindings, &words)
+        outcome_of(&draft, &bindings, &words, trial.as_ref())
     };
     Plan {
         intent: resolved,
@@ -125,6 +144,8 @@ pub(crate) fn plan(facts: &Facts, intent: &Intent) -> Plan {
         words,
         changes,
         reboot,
+        trial,
+        continues: None,
         outcome: statements,
     }
 }
@@ -134,8 +155,15 @@ fn outcome_of(
     draft: &Draft<'_>,
     bindings: &[crate::plan::BoundFunction],
     words: &[String],
+    trial: Option<&Trial>,
 ) -> Vec<String> {
     let mut outcome = Vec::new();
+    if let Some(trial) = trial {
+        outcome.push(format!(
+            "The next boot is a trial: the entry \"{}\" is started once, and the default entry stays as it is. If everything that works now works then, the change is kept; else it is taken back, and the host reboots once into the entry from before.",
+            trial.entry
+        ));
+    }
     if draft.intent.iommu_only {
         outcome.push(String::from(
             "The IOMMU translates, and every function has a group. Nothing is bound to vfio-pci.",

@@ -143,6 +143,65 @@ pub fn entries(text: &str) -> Vec<Entry> {
     }
 }
 
+/// The line that opens `entry` in `text`, and the lines up to the one that closes it.
+pub fn block<'a>(text: &'a str, entry: &Entry) -> Option<(&'a str, Vec<&'a str>)> {
+    let mut lines = text.lines().skip(entry.line.checked_sub(1)?);
+    let header = lines.next()?;
+    let mut depth = 1_usize;
+    let mut body = Vec::new();
+    for line in lines {
+        let words = split(line);
+        match words.first().map(String::as_str) {
+            Some("}") => depth -= 1,
+            _ if words.last().is_some_and(|word| word == "{") => depth += 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some((header, body));
+        }
+        body.push(line);
+    }
+    None
+}
+
+/// A `linux` command: what stands before its arguments (blanks, command and kernel), and these.
+pub fn linux_command(line: &str) -> Option<(&str, &str)> {
+    let words = split(line);
+    let is_linux = matches!(words.first()?.as_str(), "linux" | "linux16" | "linuxefi");
+    if !is_linux || words.len() < 2 {
+        return None;
+    }
+    let arguments = after_second_word(line);
+    let start = line.trim_end().len() - arguments.len();
+    Some((&line[..start], arguments))
+}
+
+/// Options of a `menuentry` line that decide who may start it and how it looks: `--class X`,
+/// `--users X`, `--unrestricted`, as they are written.
+pub fn options(header: &str) -> Vec<String> {
+    let words = split(header);
+    let mut options = Vec::new();
+    let mut words = words.iter().peekable();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--unrestricted" => options.push(word.clone()),
+            "--class" | "--users" => {
+                if let Some(value) = words.next() {
+                    options.push(word.clone());
+                    options.push(quoted(value));
+                }
+            }
+            _ => {}
+        }
+    }
+    options
+}
+
+/// A word in single quotes, as grub-mkconfig quotes titles.
+pub fn quoted(word: &str) -> String {
+    alloc::format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 /// Words of a line of GRUB script, quotes removed.
 fn split(line: &str) -> Vec<String> {
     let mut words = Vec::new();

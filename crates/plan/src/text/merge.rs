@@ -32,6 +32,9 @@ pub fn take_back(before: &str, after: &str, current: &str) -> Merged {
             left: Vec::new(),
         };
     }
+    if let Some(merged) = without_block(before, after, current) {
+        return merged;
+    }
     let before: Vec<&str> = before.split_inclusive('\n').collect();
     let after: Vec<&str> = after.split_inclusive('\n').collect();
     let current: Vec<&str> = current.split_inclusive('\n').collect();
@@ -92,6 +95,46 @@ pub fn take_back(before: &str, after: &str, current: &str) -> Merged {
         text: patch.apply(&current),
         left,
     }
+}
+
+/// The lines around a block that is passthru's as a whole, whoever changed it since: half of a boot
+/// entry would be worse than none.
+const BLOCK: [&str; 2] = ["# Written by passthru", "# End of passthru"];
+
+/// If all the edit did was to put such a block in, `current` without it.
+fn without_block(before: &str, after: &str, current: &str) -> Option<Merged> {
+    let cut =
+        |text: &str, block: &Range<usize>| [&text[..block.start], &text[block.end..]].concat();
+    let ours = block(after)?;
+    if cut(after, &ours) != before {
+        return None;
+    }
+    let theirs = block(current)?;
+    let left = if after[ours] == current[theirs.clone()] {
+        Vec::new()
+    } else {
+        vec!["what somebody changed in passthru's block went with it".into()]
+    };
+    Some(Merged {
+        text: cut(current, &theirs),
+        left,
+    })
+}
+
+/// The lines from the first that begins a block to the one that ends it.
+fn block(text: &str) -> Option<Range<usize>> {
+    let mut start = None;
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        if start.is_none() && line.starts_with(BLOCK[0]) {
+            start = Some(at);
+        }
+        at += line.len();
+        if let (Some(start), true) = (start, line.starts_with(BLOCK[1])) {
+            return Some(start..at);
+        }
+    }
+    None
 }
 
 /// A place where two texts differ.
@@ -312,6 +355,22 @@ impl Patch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_block_goes_as_a_whole() {
+        let after = "mine\n# Written by passthru for x\nentry\n# End of passthru's entry\n";
+        let current = "mine\n# Written by passthru for x\nother\n# End of passthru's entry\nnew\n";
+        let merged = take_back("mine\n", after, current);
+        assert_eq!(merged.text, "mine\nnew\n");
+        assert_eq!(merged.left.len(), 1);
+        let same = current.replace("other", "entry");
+        assert!(take_back("mine\n", after, &same).left.is_empty());
+        // A block that stood there before is not ours to take.
+        assert_eq!(
+            take_back(after, &format!("{after}more\n"), current).text,
+            current
+        );
+    }
     use alloc::vec::Vec;
     use proptest::prelude::*;
 

@@ -1,7 +1,9 @@
 //! File formats: text in, values out, one format per file.
 
+pub mod bls;
 pub mod cpio;
 pub mod grub_cfg;
+pub mod grubenv;
 pub mod ids;
 pub mod iomem;
 pub mod kargs;

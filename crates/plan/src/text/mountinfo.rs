@@ -15,6 +15,8 @@ pub struct Mount {
     pub kind: String,
     /// Source, such as /dev/sda1 or pool/dataset.
     pub source: String,
+    /// Read-only, by its own option or the file system's.
+    pub read_only: bool,
 }
 
 /// The mounts in file order; lines that are none are left out.
@@ -24,14 +26,20 @@ pub fn parse(text: &str) -> Vec<Mount> {
             let (head, tail) = line.split_once(" - ")?;
             let mut head = head.split(' ').skip(2);
             let (device, root, target) = (head.next()?, head.next()?, head.next()?);
+            let options = head.next().unwrap_or_default();
             let mut tail = tail.split(' ');
             let (kind, source) = (tail.next()?, tail.next()?);
+            let super_options = tail.next().unwrap_or_default();
+            let read_only = [options, super_options]
+                .iter()
+                .any(|list| list.split(',').any(|option| option == "ro"));
             Some(Mount {
                 device: device.into(),
                 root: unescape(root),
                 target: unescape(target),
                 kind: kind.into(),
                 source: unescape(source),
+                read_only,
             })
         })
         .collect()

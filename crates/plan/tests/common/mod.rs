@@ -374,6 +374,9 @@ pub fn applied(facts: &Facts, plan: &passthru_plan::Plan) -> Facts {
                     .files
                     .insert("/boot/grub/grub.cfg".into(), text_file(&menu, 0o600));
             }
+            Change::Run { argv, .. } if argv[0] == "grub-reboot" => {
+                facts.boot.one_shot = Measured::Value(Some(argv[1].clone()));
+            }
             Change::Run { argv, expect, .. } if argv[0] == "update-initramfs" => {
                 for expected in expect {
                     let passthru_plan::Expect::Image {
@@ -401,6 +404,7 @@ pub fn applied(facts: &Facts, plan: &passthru_plan::Plan) -> Facts {
                     image.texts = texts.iter().cloned().collect();
                 }
             }
+            Change::Copy { .. } => {}
             Change::Run { argv, .. } => panic!("no stand-in for {argv:?}"),
         }
     }
@@ -447,7 +451,7 @@ pub fn edits(plan: &passthru_plan::Plan) -> Vec<&str> {
         .iter()
         .filter_map(|change| match change {
             passthru_plan::Change::Edit { path, .. } => Some(path.as_str()),
-            passthru_plan::Change::Run { .. } => None,
+            _ => None,
         })
         .collect()
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     facts::{Facts, Generator},
     finding::{Finding, Severity},
-    rules::stack::initramfs_tools,
+    rules::stack::generator::initramfs_tools,
     text::{kargs::same_name, shell},
 };
 

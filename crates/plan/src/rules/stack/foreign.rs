@@ -9,7 +9,7 @@
 
 use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 
-use super::{edit, grub, initramfs_tools};
+use super::{edit, generator::initramfs_tools, loader::grub};
 use crate::{
     change::Change,
     facts::{Facts, Function},
@@ -204,7 +204,7 @@ pub(super) fn take_over(draft: &mut Draft<'_>) -> Vec<Change> {
 }
 
 /// Dormant words in the boot loader's defaults: the variable and the word.
-pub(super) fn grub_words(facts: &Facts) -> Vec<(&'static str, String)> {
+pub(crate) fn grub_words(facts: &Facts) -> Vec<(&'static str, String)> {
     foreign_ids(facts)
         .into_iter()
         .filter(|source| source.is_dormant(facts))

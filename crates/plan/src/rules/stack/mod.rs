@@ -1,46 +1,43 @@
 //! The files and commands of the host's boot stack.
 //!
-//! Supported now: GRUB as Debian and Ubuntu set it up (drop-ins in /etc/default/grub.d) with
-//! initramfs-tools. Everything else is recognised and refused by name.
+//! [`words`] decides what stands on the kernel command line, [`loader`] who carries it there, and
+//! [`generator`] how vfio-pci comes into the initramfs. Each loader and each generator is a file.
 
 pub(crate) mod foreign;
-pub(crate) mod grub;
-pub(crate) mod initramfs_tools;
+pub(crate) mod generator;
+pub(crate) mod loader;
+pub(crate) mod trial;
+pub(crate) mod words;
 
-use alloc::{
-    format,
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{format, string::String, vec::Vec};
 
-pub use grub::mistakes as grub_mistakes;
+pub use loader::grub::mistakes as grub_mistakes;
+pub(crate) use words::{BIND, own_words};
 
-use super::{Draft, binding, iommu};
+use super::{Draft, iommu};
 use crate::{
     change::Change,
-    facts::{BootLoader, Facts, Generator, InstalledKernel},
-    plan::{BoundFunction, Method},
-    text::{ids, kargs},
+    facts::{Facts, InstalledKernel},
+    intent::TrialBoot,
+    measured::Measured,
+    plan::{BoundFunction, Trial},
 };
 
-/// The word that makes the script in the initramfs load vfio-pci before udev. Ids alone do not: they
-/// may be somebody else's, in entries that passthru has nothing to do with.
-pub(crate) const LOAD: &str = "passthru.load";
-/// The word that names functions by address for the script in the initramfs.
-pub(crate) const BIND: &str = "passthru.bind";
-
 /// What the stack's rules decided.
+#[derive(Default)]
 pub(super) struct Outcome {
     pub(super) words: Vec<String>,
     pub(super) changes: Vec<Change>,
+    pub(super) trial: Option<Trial>,
 }
 
-/// Words that passthru has configured on this host, as one command line.
-pub(crate) fn own_words(facts: &Facts) -> String {
-    facts
-        .text(grub::DROP_IN)
-        .and_then(grub::words_of)
-        .unwrap_or_default()
+/// Which of its two steps a change on trial is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Apply: a trial first, where that is possible and wanted.
+    Apply,
+    /// The trial has proved itself: make it permanent.
+    Keep,
 }
 
 /// Plans the words, files and commands.
@@ -49,219 +46,89 @@ pub(super) fn changes(
     iommu_words: &[String],
     bindings: &[BoundFunction],
     kernels: &[&InstalledKernel],
+    stage: Stage,
 ) -> Outcome {
+    let facts = draft.facts;
     let mut words = iommu_words.to_vec();
-    words.extend(binding_words(draft, bindings));
-    let mut changes = Vec::new();
-    if !is_supported(draft) || (draft.chosen.is_empty() && !draft.intent.iommu_only) {
-        return Outcome { words, changes };
+    words.extend(words::binding_words(draft, bindings));
+    let supported = [loader::is_supported(draft), generator::is_supported(draft)];
+    if supported.contains(&false) || (draft.chosen.is_empty() && !draft.intent.iommu_only) {
+        return Outcome {
+            words,
+            ..Outcome::default()
+        };
     }
+    let trial_words = trial::words(facts);
+    let steps = loader::steps(draft, &words, &trial_words);
+    let mut first = steps.before;
     if !bindings.is_empty() {
-        changes.extend(initramfs_tools::changes(draft, bindings, kernels));
+        first.extend(generator::changes(draft, bindings, kernels));
     }
-    changes.extend(grub::changes(draft, &words));
-    Outcome { words, changes }
+    let mut keep = steps.keep;
+    keep.extend(trial::without_units(facts));
+    if stage == Stage::Apply
+        && draft.intent.trial == TrialBoot::IfPossible
+        && !keep.is_empty()
+        && let Some((entry, mut changes, last)) = on_trial(draft, steps.trial, &words)
+    {
+        // The service comes first: it also brings to its end what a power cut leaves.
+        changes.extend(first);
+        changes.extend(last);
+        return Outcome {
+            words,
+            changes,
+            trial: Some(Trial {
+                entry,
+                words: trial_words,
+                keep,
+                baseline: facts.health.clone(),
+            }),
+        };
+    }
+    first.extend(keep);
+    Outcome {
+        words,
+        changes: first,
+        trial: None,
+    }
 }
 
-fn is_supported(draft: &mut Draft<'_>) -> bool {
-    let boot = &draft.facts.boot;
-    let mut ok = true;
-    let later =
-        "passthru devices, doctor and capture work on this host; binding at boot does not yet.";
-    match boot.loader.value() {
-        Some(BootLoader::Grub) if boot.grub_dropins.is(&true) => {}
-        Some(BootLoader::Grub) if boot.grub_dropins.value().is_none() => {
-            ok = false;
-            let why = boot.grub_dropins.why_not().unwrap_or_default().to_string();
-            draft.refuse(
-                "stack.loader",
-                format!(
-                    "Whether GRUB reads drop-ins in /etc/default/grub.d was not measured: {why}."
-                ),
-                "Run passthru on the host itself.",
-            );
-        }
-        Some(BootLoader::Grub) => {
-            ok = false;
-            draft.refuse(
-                "stack.loader",
-                "This host's grub-mkconfig does not read /etc/default/grub.d, so there is no drop-in to put words in.",
-                later,
-            );
-        }
-        Some(loader) => {
-            ok = false;
-            draft.refuse(
-                "stack.loader",
-                format!(
-                    "The boot loader is {}, which is not supported yet.",
-                    loader.name()
-                ),
-                later,
-            );
-        }
-        None => {
-            ok = false;
-            let why = boot
-                .loader
-                .why_not()
-                .unwrap_or("no known boot loader was found")
-                .to_string();
-            draft.refuse(
-                "stack.loader",
-                format!("Which boot loader starts this host is not clear: {why}."),
-                later,
-            );
-        }
-    }
-    match boot.generator.value() {
-        Some(Generator::InitramfsTools) => {}
-        Some(generator) => {
-            ok = false;
-            draft.refuse(
-                "stack.initramfs",
-                format!(
-                    "The initramfs is made by {}, which is not supported yet.",
-                    generator.name()
-                ),
-                later,
-            );
-        }
-        None => {
-            ok = false;
-            let why = boot
-                .generator
-                .why_not()
-                .unwrap_or("no known generator was found")
-                .to_string();
-            draft.refuse(
-                "stack.initramfs",
-                format!("What makes the initramfs is not clear: {why}."),
-                later,
-            );
-        }
-    }
-    ok
-}
-
-/// `vfio-pci.ids=`, `passthru.load=` and `passthru.bind=` for the bindings. What an earlier plan put
-/// there stays, in its order.
-fn binding_words(draft: &mut Draft<'_>, bindings: &[BoundFunction]) -> Vec<String> {
+/// The trial entry's title, what a trial needs before all else, and what comes last; `None` if there cannot be one, which the
+/// user is told.
+fn on_trial(
+    draft: &mut Draft<'_>,
+    trial: Result<loader::Trial, String>,
+    words: &[String],
+) -> Option<(String, Vec<Change>, Vec<Change>)> {
     let facts = draft.facts;
-    let ours = own_words(facts);
-    if bindings.is_empty() {
-        let of_binding =
-            |word: &kargs::Word<'_>| word.is("vfio-pci.ids") || word.is(LOAD) || word.is(BIND);
-        return kargs::words(&ours)
-            .filter(of_binding)
-            .map(|word| word.raw.into())
-            .collect();
-    }
-    foreign::refuse_mixed(draft);
-    let mut words = Vec::new();
-    words.extend(ids_word(draft, &ours, bindings));
-    words.push(format!("{LOAD}=1"));
-    words.extend(bind_word(draft, &ours, bindings));
-    words
-}
-
-/// Bindings by `method`.
-fn by(bindings: &[BoundFunction], method: Method) -> impl Iterator<Item = &BoundFunction> {
-    bindings.iter().filter(move |bound| bound.method == method)
-}
-
-/// `vfio-pci.ids=`: passthru's entries in `ours`, those of lists that act, and those of `bindings`.
-fn ids_word(draft: &mut Draft<'_>, ours: &str, bindings: &[BoundFunction]) -> Option<String> {
-    let facts = draft.facts;
-    let wanted: Vec<ids::Entry> = by(bindings, Method::Ids)
-        .filter_map(|bound| facts.function(bound.function.address))
-        .map(|function| binding::entry_for(draft, function))
-        .collect();
-    let is_planned = |entry: &ids::Entry| {
-        draft
-            .chosen_functions()
-            .any(|f| entry.matches(f.ids, f.subsystem, f.class))
-    };
-
-    let mut entries: Vec<ids::Entry> = Vec::new();
-    let mut add = |entry| {
-        if !entries.contains(&entry) {
-            entries.push(entry);
+    let trial = match trial {
+        Ok(trial) => trial,
+        Err(why) => {
+            draft.notice(
+                "trial.impossible",
+                format!(
+                    "There is no trial boot on this host: {why}. The next boot has the change; if it fails, choose the entry \"… without passthru\" in the boot menu, which shows for some seconds, and undo."
+                ),
+            );
+            return None;
         }
     };
-    let mut foreign = foreign::foreign_ids(facts);
-    foreign.retain(|source| !source.is_dormant(facts));
-    let is_foreign = |entry: &ids::Entry| {
-        foreign
-            .iter()
-            .any(|source| source.list.entries.contains(entry))
+    let program = match &facts.program {
+        Measured::Value(program) => program,
+        Measured::NotMeasured(why) => {
+            draft.refuse(
+                "trial.program",
+                format!("The trial boot is checked by passthru itself, started as root while the host boots, and {why}."),
+                "Install it where only root can write (sudo install -m 0755 passthru /usr/local/bin/) and apply with that one, or do without the trial boot (--no-trial).",
+            );
+            return None;
+        }
     };
-    // Earlier entries for planned functions are decided anew; all others stay.
-    for value in kargs::values(ours, "vfio-pci.ids") {
-        ids::List::parse(&value)
-            .entries
-            .into_iter()
-            .filter(|entry| !is_planned(entry) || wanted.contains(entry) || is_foreign(entry))
-            .for_each(&mut add);
-    }
-    for source in &foreign {
-        source.list.entries.iter().copied().for_each(&mut add);
-    }
-    wanted.iter().copied().for_each(&mut add);
-
-    let needs_word = !wanted.is_empty() || !kargs::values(ours, "vfio-pci.ids").is_empty();
-    if !needs_word {
-        return None;
-    }
-    if !foreign.is_empty() {
-        let places: Vec<_> = foreign.iter().map(|source| source.place.as_str()).collect();
-        draft.notice(
-            "binding.other-ids",
-            format!(
-                "vfio-pci.ids is already set in {}. Only the last list counts for the kernel, so the new word holds those entries too.",
-                places.join(" and ")
-            ),
-        );
-    }
-    if entries.is_empty() {
-        return None;
-    }
-    let list = ids::List::render(&entries);
-    if list.len() > ids::LIMIT {
-        draft.refuse(
-            "binding.too-many-ids",
-            format!(
-                "The ids list would be {} characters long; the kernel keeps {}.",
-                list.len(),
-                ids::LIMIT
-            ),
-            "Remove entries you no longer need from the other sources that passthru doctor names.",
-        );
-    }
-    Some(format!("vfio-pci.ids={list}"))
-}
-
-/// `passthru.bind=`: passthru's entries in `ours` and those of `bindings`.
-fn bind_word(draft: &Draft<'_>, ours: &str, bindings: &[BoundFunction]) -> Option<String> {
-    let planned: Vec<String> = by(bindings, Method::ByAddress)
-        .map(|bound| bound.function.to_string())
-        .collect();
-    let mut entries: Vec<String> = Vec::new();
-    for value in kargs::values(ours, BIND) {
-        for entry in value.split(',') {
-            let selector = entry.parse::<crate::intent::Selector>();
-            let stays = selector.is_ok_and(|selector| !draft.is_chosen(selector.address));
-            if stays || planned.iter().any(|p| p == entry) {
-                entries.push(entry.into());
-            }
-        }
-    }
-    for entry in planned {
-        if !entries.contains(&entry) {
-            entries.push(entry);
-        }
-    }
-    (!entries.is_empty()).then(|| format!("{BIND}={}", entries.join(",")))
+    Some((
+        trial.entry,
+        trial::units(facts, program, words),
+        trial.changes,
+    ))
 }
 
 /// Words that turn the IOMMU off for good and have to go.
@@ -274,6 +141,18 @@ fn words_to_remove(draft: &Draft<'_>) -> Vec<&'static str> {
         .into_iter()
         .filter(|word| !(intel && *word == "amd_iommu=off"))
         .collect()
+}
+
+/// The removal of `path`, if it is there.
+fn removal(facts: &Facts, path: &str, why: &str) -> Option<Change> {
+    let before = facts.text(path)?;
+    Some(Change::Edit {
+        path: path.into(),
+        before: Some(before.into()),
+        after: None,
+        mode: 0o644,
+        why: why.into(),
+    })
 }
 
 /// An edit of `path` to `after`, unless it has that text already.

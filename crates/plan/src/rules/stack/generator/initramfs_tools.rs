@@ -11,7 +11,7 @@ use alloc::{
     vec::Vec,
 };
 
-use super::{edit, foreign};
+use crate::rules::stack::{edit, foreign};
 use crate::{
     change::{Change, Expect, Output},
     facts::{Image, InstalledKernel, ModuleState},
@@ -179,6 +179,7 @@ pub(super) fn changes(
         argv: ["update-initramfs", "-u", "-k", "all"]
             .map(String::from)
             .to_vec(),
+        undo: None,
         outputs,
         family: Some("/boot/initrd.img-*".into()),
         expect,

@@ -7,10 +7,12 @@ use alloc::{
     vec::Vec,
 };
 
-use super::{edit, foreign, words_to_remove};
+use super::{Steps, grub_trial};
+use crate::rules::stack::{edit, foreign, words_to_remove};
 use crate::{
     change::{Change, Expect, Output},
     facts::Facts,
+    intent::TrialBoot,
     rules::Draft,
     text::{
         grub_cfg::{self, Purpose},
@@ -25,7 +27,7 @@ const ENTRIES: &str = "/etc/grub.d/42_passthru";
 /// Variables that end up on the kernel command line: of all entries, and of the normal ones.
 const VARIABLES: [&str; 2] = ["GRUB_CMDLINE_LINUX", "GRUB_CMDLINE_LINUX_DEFAULT"];
 const DEFAULTS: &str = "/etc/default/grub";
-const CONFIG: &str = "/boot/grub/grub.cfg";
+pub(super) const CONFIG: &str = "/boot/grub/grub.cfg";
 /// grub-mkconfig overwrites its target in place, and a power cut there would leave half a menu.
 const STAGED: &str = "/boot/grub/grub.cfg.passthru";
 
@@ -71,7 +73,7 @@ impl Restored {
     }
 }
 
-fn drop_in_text(words: &[String], restored: &Restored) -> String {
+fn drop_in_text(words: &[String], restored: &Restored, show_menu: bool) -> String {
     let mut text = String::from(
         "# Written by passthru. These words are added to the normal boot entries only; the recovery\n\
          # entries and the entries \"... without passthru\" stay as they were.\n\
@@ -101,6 +103,13 @@ fn drop_in_text(words: &[String], restored: &Restored) -> String {
             words.join(" ")
         ));
     }
+    if show_menu {
+        text.push_str(
+            "# No trial boot came first, so the menu shows: the way back must be in sight.\n\
+             GRUB_TIMEOUT_STYLE=menu\n\
+             GRUB_TIMEOUT=5\n",
+        );
+    }
     text
 }
 
@@ -112,7 +121,7 @@ pub(super) fn words_of(text: &str) -> Option<String> {
 }
 
 /// Command lines that others configured: the variable, the file that set it last, and its value.
-pub(super) fn foreign_cmdlines(facts: &Facts) -> Vec<(&'static str, String, String)> {
+pub(crate) fn foreign_cmdlines(facts: &Facts) -> Vec<(&'static str, String, String)> {
     let paths: Vec<String> = sources(facts)
         .into_iter()
         .filter(|path| path != DROP_IN)
@@ -142,7 +151,20 @@ pub(crate) fn sources(facts: &Facts) -> Vec<String> {
         .collect()
 }
 
-pub(super) fn changes(draft: &mut Draft<'_>, words: &[String]) -> Vec<Change> {
+/// What GRUB needs done.
+pub(super) fn steps(draft: &mut Draft<'_>, words: &[String], trial_words: &[String]) -> Steps {
+    let trial = grub_trial::trial(draft, words, trial_words);
+    let visible = trial.is_err() || draft.intent.trial == TrialBoot::Never;
+    let mut keep = changes(draft, words, visible);
+    keep.extend(grub_trial::without(draft.facts));
+    Steps {
+        before: Vec::new(),
+        trial,
+        keep,
+    }
+}
+
+fn changes(draft: &mut Draft<'_>, words: &[String], visible: bool) -> Vec<Change> {
     let facts = draft.facts;
     let mut restored = Restored::of(facts);
     let mut changes = take_out_words(draft, &mut restored);
@@ -152,7 +174,7 @@ pub(super) fn changes(draft: &mut Draft<'_>, words: &[String]) -> Vec<Change> {
     changes.extend(edit(
         facts,
         DROP_IN,
-        drop_in_text(words, &restored),
+        drop_in_text(words, &restored, visible && menu_was_hidden(facts)),
         0o644,
         "puts the words on the kernel command line of every normal boot entry; a drop-in, so /etc/default/grub stays yours",
     ));
@@ -163,13 +185,16 @@ pub(super) fn changes(draft: &mut Draft<'_>, words: &[String]) -> Vec<Change> {
         0o755,
         "adds boot menu entries \"… without passthru\" for every kernel: the way back if a boot fails",
     ));
-    menu_notice(draft);
+    if !visible {
+        menu_notice(draft);
+    }
     let absent = restored.without;
     if changes.is_empty() && is_as_planned(facts.text(CONFIG), words, &absent) {
         return changes;
     }
     changes.push(Change::Run {
         argv: ["grub-mkconfig", "-o", STAGED].map(String::from).to_vec(),
+        undo: None,
         outputs: vec![Output { path: CONFIG.into(), staged: Some(STAGED.into()) }],
         family: None,
         expect: vec![Expect::GrubWords { path: CONFIG.into(), words: words.to_vec(), absent }],
@@ -349,7 +374,17 @@ fn menu_notice(draft: &mut Draft<'_>) {
 
 /// The boot menu does not show by itself.
 pub(crate) fn menu_is_hidden(facts: &Facts) -> bool {
-    let files = sources(facts);
+    is_hidden(facts, sources(facts))
+}
+
+/// It would not without passthru's drop-in.
+fn menu_was_hidden(facts: &Facts) -> bool {
+    let mut files = sources(facts);
+    files.retain(|path| path != DROP_IN);
+    is_hidden(facts, files)
+}
+
+fn is_hidden(facts: &Facts, files: Vec<String>) -> bool {
     let values = shell::evaluate(files.iter().filter_map(|path| facts.text(path)));
     let get = |name: &str| values.get(name).cloned().flatten();
     let hidden = get("GRUB_TIMEOUT_STYLE").is_some_and(|style| style != "menu");

@@ -1,0 +1,156 @@
+//! GRUB's trial entry: a copy of the default entry in custom.cfg, which grub.cfg reads at every boot
+//! (41_custom), and a one-shot in grubenv (grub-reboot(8)). grub-mkconfig does not run.
+
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec,
+    vec::Vec,
+};
+
+use super::{Trial, grub};
+use crate::{
+    change::Change,
+    facts::Facts,
+    rules::{
+        Draft,
+        stack::{edit, foreign, removal, trial as service, words, words_to_remove},
+    },
+    text::grub_cfg::{self, Purpose},
+};
+
+/// Read by grub.cfg at boot.
+const CUSTOM: &str = "/boot/grub/custom.cfg";
+const ENVIRONMENT: &str = "/boot/grub/grubenv";
+/// The entry's id, by which grub-reboot names it.
+const ID: &str = "passthru-trial";
+const BEGIN: &str = "# Written by passthru for a trial boot. Taken away by: passthru undo\n";
+const END: &str = "# End of passthru's entry\n";
+
+/// The trial entry with `words` and `trial_words`, or why there cannot be one.
+pub(super) fn trial(
+    draft: &Draft<'_>,
+    words: &[String],
+    trial_words: &[String],
+) -> Result<Trial, String> {
+    let facts = draft.facts;
+    match facts.boot.grubenv_read_only.value() {
+        Some(None) => {}
+        Some(Some(why)) => {
+            return Err(format!(
+                "GRUB cannot write its environment ({why}), so an entry that is started once would be started for ever"
+            ));
+        }
+        None => {
+            let why = facts.boot.grubenv_read_only.why_not().unwrap_or_default();
+            return Err(format!(
+                "whether GRUB can write its environment was not measured ({why})"
+            ));
+        }
+    }
+    let config = match facts.files.get(grub::CONFIG).map(|file| &file.text) {
+        Some(text) => text
+            .value()
+            .ok_or_else(|| format!("{} could not be read", grub::CONFIG))?,
+        None => return Err(format!("{} is not there", grub::CONFIG)),
+    };
+    if !config.contains("custom.cfg") {
+        return Err(format!(
+            "{} does not read custom.cfg (is /etc/grub.d/41_custom gone or not executable?)",
+            grub::CONFIG
+        ));
+    }
+    let entries = grub_cfg::entries(config);
+    let entry = entries
+        .iter()
+        .find(|entry| entry.purpose() == Purpose::Normal)
+        .ok_or("the boot menu has no normal Linux entry to start from")?;
+    let (header, body) = grub_cfg::block(config, entry).ok_or("the boot menu is cut short")?;
+
+    let mut added = words.to_vec();
+    added.extend_from_slice(trial_words);
+    let mut without: Vec<String> = words_to_remove(draft).into_iter().map(Into::into).collect();
+    if !draft.chosen.is_empty() && !draft.intent.iommu_only {
+        without.extend(foreign::grub_words(facts).into_iter().map(|(_, word)| word));
+    }
+    let without: Vec<&str> = without.iter().map(String::as_str).collect();
+    let mut lines = String::new();
+    for line in body {
+        match grub_cfg::linux_command(line) {
+            Some((command, arguments)) => {
+                let merged = words::merged(arguments, &added, &without);
+                lines.push_str(&format!("{} {merged}\n", command.trim_end()));
+            }
+            None => {
+                lines.push_str(line);
+                lines.push('\n');
+            }
+        }
+    }
+    let title = format!("{}, with passthru (trial)", entry.title());
+    let options = grub_cfg::options(header).join(" ");
+    let block = format!(
+        "{BEGIN}menuentry {} {options} --id {ID} {{\n{lines}}}\n{END}",
+        grub_cfg::quoted(&title)
+    );
+    let others = others(facts.text(CUSTOM).unwrap_or_default());
+    let mut changes = Vec::new();
+    changes.extend(edit(
+        facts,
+        CUSTOM,
+        format!("{others}{block}"),
+        0o600,
+        "an entry with the change, for one boot; the default entry and all others stay as they are",
+    ));
+    // GRUB clears it when it starts the entry.
+    let waits = facts
+        .boot
+        .one_shot
+        .value()
+        .is_some_and(|id| id.as_deref() == Some(ID));
+    if !changes.is_empty() || !(waits || service::is_running(facts)) {
+        changes.push(Change::Run {
+            argv: ["grub-reboot", ID].map(ToString::to_string).to_vec(),
+            undo: Some(
+                ["grub-editenv", ENVIRONMENT, "unset", "next_entry"]
+                    .map(ToString::to_string)
+                    .to_vec(),
+            ),
+            outputs: vec![],
+            family: None,
+            expect: vec![],
+            why: "makes GRUB start that entry at the next boot, once".into(),
+        });
+    }
+    Ok(Trial {
+        entry: title,
+        changes,
+    })
+}
+
+/// Takes the trial entry away.
+pub(super) fn without(facts: &Facts) -> Vec<Change> {
+    let Some(text) = facts.text(CUSTOM) else {
+        return Vec::new();
+    };
+    let others = others(text);
+    let why = "the trial is over";
+    if others == text {
+        Vec::new()
+    } else if others.is_empty() {
+        removal(facts, CUSTOM, why).into_iter().collect()
+    } else {
+        edit(facts, CUSTOM, others, 0o600, why)
+            .into_iter()
+            .collect()
+    }
+}
+
+/// What of custom.cfg is not passthru's.
+fn others(text: &str) -> String {
+    let Some((before, rest)) = text.split_once(BEGIN) else {
+        return text.into();
+    };
+    let after = rest.split_once(END).map_or("", |(_, after)| after);
+    format!("{before}{after}")
+}

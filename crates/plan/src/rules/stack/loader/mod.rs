@@ -1,0 +1,94 @@
+//! Boot loaders: who carries the words to the kernel command line.
+
+pub(crate) mod grub;
+mod grub_trial;
+
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use crate::{
+    change::Change,
+    facts::{BootLoader, Facts},
+    rules::Draft,
+};
+
+/// What a loader needs done, in order.
+pub(super) struct Steps {
+    /// Before the initramfs is made: a way back that no later step can break.
+    pub(super) before: Vec<Change>,
+    /// An entry with the words that is started once, or why there cannot be one.
+    pub(super) trial: Result<Trial, String>,
+    /// The words on every normal entry, and no trial entry any more.
+    pub(super) keep: Vec<Change>,
+}
+
+/// An entry that is started once.
+pub(super) struct Trial {
+    /// Its title.
+    pub(super) entry: String,
+    /// What makes it, and makes the loader start it once.
+    pub(super) changes: Vec<Change>,
+}
+
+/// What the loader in charge needs done to carry `words`. [`is_supported`] has said yes.
+/// `trial_words` stand on the trial entry only.
+pub(super) fn steps(draft: &mut Draft<'_>, words: &[String], trial_words: &[String]) -> Steps {
+    grub::steps(draft, words, trial_words)
+}
+
+/// Words that passthru has configured on this host, as one command line.
+pub(super) fn own_words(facts: &Facts) -> String {
+    facts
+        .text(grub::DROP_IN)
+        .and_then(grub::words_of)
+        .unwrap_or_default()
+}
+
+/// The loader is one that passthru can configure; else it is refused by name.
+pub(super) fn is_supported(draft: &mut Draft<'_>) -> bool {
+    let boot = &draft.facts.boot;
+    let later =
+        "passthru devices, doctor and capture work on this host; binding at boot does not yet.";
+    match boot.loader.value() {
+        Some(BootLoader::Grub) if boot.grub_dropins.is(&true) => return true,
+        Some(BootLoader::Grub) if boot.grub_dropins.value().is_none() => {
+            let why = boot.grub_dropins.why_not().unwrap_or_default().to_string();
+            draft.refuse(
+                "stack.loader",
+                format!(
+                    "Whether GRUB reads drop-ins in /etc/default/grub.d was not measured: {why}."
+                ),
+                "Run passthru on the host itself.",
+            );
+        }
+        Some(BootLoader::Grub) => draft.refuse(
+            "stack.loader",
+            "This host's grub-mkconfig does not read /etc/default/grub.d, so there is no drop-in to put words in.",
+            later,
+        ),
+        Some(loader) => draft.refuse(
+            "stack.loader",
+            format!(
+                "The boot loader is {}, which is not supported yet.",
+                loader.name()
+            ),
+            later,
+        ),
+        None => {
+            let why = boot
+                .loader
+                .why_not()
+                .unwrap_or("no known boot loader was found")
+                .to_string();
+            draft.refuse(
+                "stack.loader",
+                format!("Which boot loader starts this host is not clear: {why}."),
+                later,
+            );
+        }
+    }
+    false
+}
