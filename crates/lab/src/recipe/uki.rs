@@ -39,6 +39,6 @@ bootctl install --make-machine-id-directory=auto
         every_kernel!(),
         "\nsync"
     ),
-    regenerate: &["dracut --force --regenerate-all", every_kernel!()],
-    regenerated: &["/boot/initrd.img-", "/boot/efi/EFI/Linux/"],
+    regenerate: &[every_kernel!()],
+    regenerated: &["/boot/efi/EFI/Linux/"],
 };
