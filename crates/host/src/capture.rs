@@ -60,6 +60,19 @@ pub fn capture(root: &Root, writer: impl Write) -> Result<CaptureReport, Capture
     if let Some(free) = facts.boot.boot_free.value() {
         tree.add(captured::BOOT_FREE, format!("{free}\n"));
     }
+    let partition = facts.boot.partition.as_ref();
+    if let Some(free) = partition.and_then(|partition| partition.free.value()) {
+        tree.add(captured::PARTITION_FREE, format!("{free}\n"));
+    }
+    let unified: Vec<String> = facts
+        .boot
+        .entries
+        .iter()
+        .filter(|entry| entry.unified)
+        .filter_map(|entry| serde_json::to_string(entry).ok())
+        .map(|line| line + "\n")
+        .collect();
+    tree.add(captured::UNIFIED, unified.concat());
     if let Some(lines) = facts.log.value() {
         tree.add(captured::DMESG, lines.join("\n"));
     }

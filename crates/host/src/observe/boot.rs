@@ -4,9 +4,12 @@
 //! nothing tells which that was, the answer is "not measured" with what was found.
 
 mod efi;
+mod entries;
 mod generator;
 mod grubenv;
 mod loader;
+
+pub(crate) use entries::image_cmdline;
 
 use passthru_plan::{
     Facts, Measured,
@@ -39,6 +42,14 @@ pub(super) fn observe(root: &Root, facts: &Facts, storage: &Storage) -> Boot {
     };
     (boot.loader, boot.loader_evidence) = loader::observe(root, facts, &efi);
     (boot.generator, boot.generator_evidence) = generator::observe(root, facts);
+    boot.secure_boot = match &facts.machine.secure_boot {
+        // Firmware that knows no Secure Boot has no such variable.
+        Measured::NotMeasured(_) if efi.readable && !efi.knows_secure_boot => {
+            Measured::Value(false)
+        }
+        state => state.clone(),
+    };
+    entries::observe(root, facts, storage, &efi, &mut boot);
     boot.loader_info = efi.loader;
     if let Some(BootLoader::Grub | BootLoader::Grub2 | BootLoader::GrubBls) = boot.loader.value() {
         boot.one_shot = grubenv::one_shot(root);

@@ -22,6 +22,7 @@ mod pci;
 mod program;
 mod usage;
 
+pub(crate) use boot::image_cmdline;
 pub use health::failed_units;
 pub use image::{ImageContent, ImageError, Problem as ImageProblem, read_image};
 
@@ -37,6 +38,10 @@ pub(crate) mod captured {
     pub(crate) const SIZES: &str = "/run/passthru-capture/sizes";
     /// Free bytes on the file system of /boot.
     pub(crate) const BOOT_FREE: &str = "/run/passthru-capture/boot-free";
+    /// Free bytes of the partition that the loader reads.
+    pub(crate) const PARTITION_FREE: &str = "/run/passthru-capture/partition-free";
+    /// What is in the unified kernel images, one JSON object per line.
+    pub(crate) const UNIFIED: &str = "/run/passthru-capture/unified";
     /// Paths that exist and could not be read, one per line.
     pub(crate) const DENIED: &str = "/run/passthru-capture/denied";
 }

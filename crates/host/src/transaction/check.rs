@@ -8,7 +8,7 @@ use passthru_plan::{
 };
 
 use crate::{
-    observe::{ImageContent, read_image},
+    observe::{ImageContent, image_cmdline, read_image},
     root::Root,
 };
 
@@ -55,10 +55,16 @@ pub(super) fn unmet(
             .text(path)
             .map(|config| grub_mistakes(&config, words, absent))
             .map_err(|e| e.source.to_string()),
-        Expect::EntryWords { words, absent, .. } => root
-            .text(path)
-            .map(|entry| bls::mistakes(&bls::options(&entry), words, absent))
-            .map_err(|e| e.source.to_string()),
+        Expect::EntryWords { words, absent, .. } => {
+            let cmdline = if path.to_ascii_lowercase().ends_with(".efi") {
+                image_cmdline(root, path)
+            } else {
+                root.text(path)
+                    .map(|entry| bls::options(&entry))
+                    .map_err(|e| e.source.to_string())
+            };
+            cmdline.map(|cmdline| bls::mistakes(&cmdline, words, absent))
+        }
     };
     match found {
         Ok(mistakes) => mistakes.iter().map(|m| format!("{path}: {m}")).collect(),

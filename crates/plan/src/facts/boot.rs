@@ -50,6 +50,15 @@ pub struct Boot {
     /// Secure Boot is on (EFI variable `SecureBoot`).
     #[serde(default)]
     pub secure_boot: Measured<bool>,
+    /// The kernel image of each installed release, as kernel-install(8) is given it.
+    #[serde(default)]
+    pub kernel_images: BTreeMap<String, String>,
+    /// Directories with copies of kernels and images that passthru has made.
+    #[serde(default)]
+    pub copies: Vec<String>,
+    /// What signs unified kernel images on this host when they are made: the file that says so.
+    #[serde(default)]
+    pub signer: Option<String>,
 }
 
 /// The partition that the loader reads.
@@ -93,7 +102,9 @@ pub struct BootEntry {
 impl BootEntry {
     /// Made by passthru: the trial's, or the way back.
     pub fn is_passthrus(&self) -> bool {
-        self.id.trim_start_matches('-').starts_with("passthru-")
+        self.id
+            .trim_start_matches(['_', '-', '~'])
+            .starts_with("passthru-")
     }
 }
 

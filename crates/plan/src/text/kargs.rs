@@ -4,6 +4,7 @@
 //! value. Order is kept everywhere: `console=` and `hugepagesz=`/`hugepages=` depend on it.
 
 use alloc::{string::String, vec::Vec};
+use core::ops::Range;
 
 /// One word of a command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +95,121 @@ pub fn has_word(text: &str, word: &str) -> bool {
     words(text).any(|found| found.is(wanted.name()) && found.value() == wanted.value())
 }
 
+/// `text` with the words of `add` at its end, before a lone `--`, and without the words that go;
+/// every other byte stays. A word that is there and counts already (no later word of its name) is
+/// not added again.
+pub fn edited(text: &str, add: &[String], goes: impl Fn(&Word<'_>) -> bool) -> String {
+    edited_pieces(text, core::slice::from_ref(&(0..text.len())), add, goes)
+}
+
+/// As [`edited`], for a command line that lies in pieces of a text, in order: only these change.
+pub fn edited_pieces(
+    text: &str,
+    pieces: &[Range<usize>],
+    add: &[String],
+    goes: impl Fn(&Word<'_>) -> bool,
+) -> String {
+    let mut parsed: Vec<Piece<'_>> = pieces
+        .iter()
+        .map(|range| Piece::of(&text[range.clone()]))
+        .collect();
+    // Words for init stay, and what is added stands before them.
+    let lone = parsed.iter().enumerate().find_map(|(number, piece)| {
+        let at = piece.words.iter().position(|(_, word)| *word == "--")?;
+        Some((number, at))
+    });
+    let is_kernels =
+        |number: usize, at: usize| lone.is_none_or(|(piece, end)| (number, at) < (piece, end));
+    let mut kept: Vec<Word<'_>> = Vec::new();
+    for (number, piece) in parsed.iter().enumerate() {
+        for (at, &(_, raw)) in piece.words.iter().enumerate() {
+            let word = Word { raw };
+            if is_kernels(number, at) && !goes(&word) {
+                kept.push(word);
+            }
+        }
+    }
+    let counts = |new: &Word<'_>| {
+        let Some(at) = kept.iter().rposition(|word| word.raw == new.raw) else {
+            return false;
+        };
+        let overrules = |word: &Word<'_>| word.is(new.name()) && !add.iter().any(|a| a == word.raw);
+        !kept[at + 1..].iter().any(overrules)
+    };
+    let added: Vec<&str> = add
+        .iter()
+        .map(|raw| Word { raw })
+        .filter(|new| !counts(new))
+        .map(|new| new.raw)
+        .collect();
+    for (number, piece) in parsed.iter_mut().enumerate() {
+        let gap = piece.words.first().map(|(gap, _)| *gap);
+        let mut at = 0;
+        piece.words.retain(|(_, raw)| {
+            let stays = !is_kernels(number, at) || !goes(&Word { raw });
+            at += 1;
+            stays
+        });
+        if let (Some(first), Some(gap)) = (piece.words.first_mut(), gap) {
+            first.0 = gap;
+        }
+    }
+    let target = lone.map_or(parsed.len().wrapping_sub(1), |(number, _)| number);
+    if let Some(piece) = parsed.get_mut(target) {
+        piece.add(&added);
+    }
+    let mut result = String::with_capacity(text.len() + 64);
+    let mut copied = 0;
+    for (range, piece) in pieces.iter().zip(&parsed) {
+        result.push_str(&text[copied..range.start]);
+        for (gap, word) in &piece.words {
+            result.push_str(gap);
+            result.push_str(word);
+        }
+        result.push_str(piece.tail);
+        copied = range.end;
+    }
+    result.push_str(&text[copied..]);
+    result
+}
+
+/// A piece of a command line: words, each with the blanks before it, and the blanks at the end.
+struct Piece<'a> {
+    words: Vec<(&'a str, &'a str)>,
+    tail: &'a str,
+}
+
+impl<'a> Piece<'a> {
+    fn of(text: &'a str) -> Self {
+        let mut words = Vec::new();
+        let mut rest = text;
+        for word in all_words(text) {
+            let blanks = rest.len() - rest.trim_start_matches(is_space).len();
+            let (gap, tail) = rest.split_at(blanks);
+            words.push((gap, word.raw));
+            rest = &tail[word.raw.len()..];
+        }
+        Self { words, tail: rest }
+    }
+
+    fn add(&mut self, added: &[&'a str]) {
+        let lone = self.words.iter().position(|(_, word)| *word == "--");
+        let at = lone.unwrap_or(self.words.len());
+        let mut gap = " ";
+        if at == 0 && !added.is_empty() {
+            gap = self
+                .words
+                .first_mut()
+                .map_or("", |first| core::mem::replace(&mut first.0, " "));
+        }
+        let words = added.iter().enumerate().map(|(number, &word)| {
+            let gap = if number == 0 { gap } else { " " };
+            (gap, word)
+        });
+        self.words.splice(at..at, words);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,7 +251,41 @@ mod tests {
         assert_eq!(values("nointremap", "nointremap"), [""]);
     }
 
+    #[test]
+    fn an_edit_keeps_what_it_does_not_name() {
+        let add = [String::from("a=1"), String::from("b")];
+        let gone = |word: &Word<'_>| word.is("old");
+        assert_eq!(
+            edited("root=1  quiet\n", &add, gone),
+            "root=1  quiet a=1 b\n"
+        );
+        assert_eq!(
+            edited("old=1 x old=2\ty -- b\n", &add, gone),
+            "x\ty a=1 b -- b\n"
+        );
+        assert_eq!(edited("", &add, gone), "a=1 b");
+        assert_eq!(edited("-- s", &add, gone), "a=1 b -- s");
+        // What is there and counts is not added again; what is overruled later is.
+        assert_eq!(edited("a=1 b", &add, gone), "a=1 b");
+        assert_eq!(edited("a=1 a=0 b", &add, gone), "a=1 a=0 b a=1");
+    }
+
     proptest! {
+        #[test]
+        fn an_edit_twice_is_an_edit_once(text in "( |\n|[a-c](=[0-2])?|--){0,12}", add in proptest::collection::vec("P[a-c](=[0-2])?", 0..3)) {
+            let once = edited(&text, &add, |_| false);
+            prop_assert_eq!(edited(&once, &add, |_| false), once.clone());
+            let back = edited(&once, &[], |word| word.raw.starts_with('P'));
+            let plain = |text: &str| all_words(text).map(|w| String::from(w.raw)).collect::<Vec<_>>();
+            prop_assert_eq!(plain(&back), plain(&text));
+            prop_assert_eq!(crate::text::merge::take_back(&text, &once, &once).text, text);
+        }
+
+        #[test]
+        fn any_text_is_edited(text: String, add: Vec<String>) {
+            edited(&text, &add, |word| word.is("a"));
+        }
+
         #[test]
         fn words_are_the_text_without_its_blanks(text in "[ a-z=\"\\-\t]{0,60}") {
             let mut rest = text.as_str();

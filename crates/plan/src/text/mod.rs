@@ -13,6 +13,8 @@ pub mod modules;
 pub mod mountinfo;
 pub mod os_release;
 pub mod pci_ids;
+pub mod pe;
 pub mod procfs;
 pub mod shell;
+pub mod systemd_boot;
 pub mod version;

@@ -12,6 +12,16 @@ pub(super) struct Variables {
     pub(super) loader: Option<String>,
     /// `StubInfo`: set if a unified kernel image was started.
     pub(super) stub: Option<String>,
+    /// `LoaderImageIdentifier`: the image that the firmware started.
+    pub(super) image: Option<String>,
+    /// `LoaderEntryOneShot`: the entry of the next boot alone.
+    pub(super) one_shot: Option<String>,
+    /// `LoaderEntryDefault`: what starts by default, before loader.conf.
+    pub(super) default: Option<String>,
+    /// `LoaderEntryLastBooted`: what `@saved` means.
+    pub(super) last: Option<String>,
+    /// There is a variable `SecureBoot`.
+    pub(super) knows_secure_boot: bool,
     /// Variables can be read at all, so absence of one means something.
     pub(super) readable: bool,
 }
@@ -25,6 +35,13 @@ impl Variables {
         Self {
             loader: variable("LoaderInfo"),
             stub: variable("StubInfo"),
+            image: variable("LoaderImageIdentifier"),
+            one_shot: variable("LoaderEntryOneShot"),
+            default: variable("LoaderEntryDefault"),
+            last: variable("LoaderEntryLastBooted"),
+            knows_secure_boot: root.exists(&format!(
+                "{DIRECTORY}/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+            )),
             readable: root.exists(&format!(
                 "{DIRECTORY}/BootCurrent-8be4df61-93ca-11d2-aa0d-00e098032b8c"
             )),

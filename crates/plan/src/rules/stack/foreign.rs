@@ -9,7 +9,11 @@
 
 use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 
-use super::{edit, generator::rules, loader::grub};
+use super::{
+    edit,
+    generator::rules,
+    loader::{self, grub},
+};
 use crate::{
     change::Change,
     facts::{Facts, Function},
@@ -36,6 +40,11 @@ pub(crate) enum Kind {
     Grub {
         /// The variable.
         variable: &'static str,
+        /// The word as the kernel gets it.
+        word: String,
+    },
+    /// A word of a kernel command line that is configured elsewhere.
+    Line {
         /// The word as the kernel gets it.
         word: String,
     },
@@ -71,6 +80,22 @@ pub(crate) fn foreign_ids(facts: &Facts) -> Vec<IdsSource> {
                 word: word.raw.into(),
             };
             add(format!("{path} ({variable})"), &value, kind);
+        }
+    }
+    let own = loader::own_words(facts);
+    let mut seen: Vec<String> = Vec::new();
+    for (place, cmdline) in loader::cmdlines(facts) {
+        for word in kargs::words(&cmdline).filter(|word| word.is("vfio-pci.ids")) {
+            // The same word stands on the line of every entry.
+            let known = seen.iter().any(|seen| seen == word.raw);
+            if known || kargs::words(&own).any(|own| own.raw == word.raw) {
+                continue;
+            }
+            seen.push(word.raw.into());
+            let kind = Kind::Line {
+                word: word.raw.into(),
+            };
+            add(place.clone(), &word.value().unwrap_or_default(), kind);
         }
     }
     for (path, file) in &facts.files {
@@ -175,7 +200,7 @@ pub(super) fn take_over(draft: &mut Draft<'_>) -> Vec<Change> {
         let path = match &source.kind {
             Kind::Modprobe { path } => path.clone(),
             Kind::InitramfsModules => MODULES.into(),
-            Kind::Grub { .. } | Kind::Other => continue,
+            Kind::Grub { .. } | Kind::Line { .. } | Kind::Other => continue,
         };
         if !path.starts_with("/etc/") {
             draft.refuse(
@@ -210,6 +235,18 @@ pub(crate) fn grub_words(facts: &Facts) -> Vec<(&'static str, String)> {
         .filter(|source| source.is_dormant(facts))
         .filter_map(|source| match source.kind {
             Kind::Grub { variable, word } => Some((variable, word)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Dormant words of kernel command lines that are configured elsewhere.
+pub(super) fn line_words(facts: &Facts) -> Vec<String> {
+    foreign_ids(facts)
+        .into_iter()
+        .filter(|source| source.is_dormant(facts))
+        .filter_map(|source| match source.kind {
+            Kind::Line { word } => Some(word),
             _ => None,
         })
         .collect()

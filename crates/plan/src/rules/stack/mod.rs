@@ -59,11 +59,14 @@ pub(super) fn changes(
         };
     }
     let trial_words = trial::words(facts);
-    let steps = loader::steps(draft, &words, &trial_words);
+    let images = if bindings.is_empty() {
+        Vec::new()
+    } else {
+        generator::changes(draft, bindings, kernels)
+    };
+    let steps = loader::steps(draft, &words, &trial_words, &images);
     let mut first = steps.before;
-    if !bindings.is_empty() {
-        first.extend(generator::changes(draft, bindings, kernels));
-    }
+    first.extend(images);
     let mut keep = steps.keep;
     keep.extend(trial::without_units(facts));
     if stage == Stage::Apply

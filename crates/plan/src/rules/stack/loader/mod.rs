@@ -2,6 +2,8 @@
 
 pub(crate) mod grub;
 mod grub_trial;
+mod line;
+mod menu;
 
 use alloc::{
     format,
@@ -34,17 +36,53 @@ pub(super) struct Trial {
 }
 
 /// What the loader in charge needs done to carry `words`. [`is_supported`] has said yes.
-/// `trial_words` stand on the trial entry only.
-pub(super) fn steps(draft: &mut Draft<'_>, words: &[String], trial_words: &[String]) -> Steps {
-    grub::steps(draft, words, trial_words)
+/// `trial_words` stand on the trial entry only; `images` is what the generator does between
+/// [`Steps::before`] and what follows.
+pub(super) fn steps(
+    draft: &mut Draft<'_>,
+    words: &[String],
+    trial_words: &[String],
+    images: &[Change],
+) -> Steps {
+    if is_menu(draft.facts) {
+        menu::steps(draft, words, trial_words, images)
+    } else {
+        grub::steps(draft, words, trial_words)
+    }
+}
+
+/// Entries are files of their own.
+fn is_menu(facts: &Facts) -> bool {
+    matches!(
+        facts.boot.loader.value(),
+        Some(
+            BootLoader::SystemdBootKernelInstall
+                | BootLoader::SystemdBoot
+                | BootLoader::UnifiedKernelImage
+                | BootLoader::GrubBls
+        )
+    )
 }
 
 /// Words that passthru has configured on this host, as one command line.
 pub(super) fn own_words(facts: &Facts) -> String {
+    if is_menu(facts) {
+        return menu::own_words(facts);
+    }
     facts
         .text(grub::DROP_IN)
         .and_then(grub::words_of)
         .unwrap_or_default()
+}
+
+/// Kernel command lines that are configured elsewhere than in GRUB's defaults: the place and the
+/// line.
+pub(super) fn cmdlines(facts: &Facts) -> Vec<(String, String)> {
+    if is_menu(facts) {
+        menu::cmdlines(facts)
+    } else {
+        Vec::new()
+    }
 }
 
 /// The loader is one that passthru can configure; else it is refused by name.
@@ -54,6 +92,7 @@ pub(super) fn is_supported(draft: &mut Draft<'_>) -> bool {
         "passthru devices, doctor and capture work on this host; binding at boot does not yet.";
     match boot.loader.value() {
         Some(BootLoader::Grub) if boot.grub_dropins.is(&true) => return true,
+        Some(_) if is_menu(draft.facts) => return true,
         Some(BootLoader::Grub) if boot.grub_dropins.value().is_none() => {
             let why = boot.grub_dropins.why_not().unwrap_or_default().to_string();
             draft.refuse(

@@ -1,0 +1,120 @@
+//! What is done to a kernel command line, wherever it stands: words added, words that go, and every
+//! other byte as it was.
+
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use crate::{
+    facts::Facts,
+    rules::{
+        Draft,
+        stack::{
+            foreign,
+            words::{LOAD, TRIAL},
+            words_to_remove,
+        },
+    },
+    text::{bls, kargs},
+};
+
+/// A change of command lines.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Line {
+    /// Words that are put at the end.
+    pub(super) add: Vec<String>,
+    /// Words that go, as they are written.
+    pub(super) remove: Vec<String>,
+}
+
+impl Line {
+    /// The plan's `words`; what an earlier plan put there (`own`) and this one does not want goes,
+    /// and so does what must not stay.
+    pub(super) fn of(draft: &Draft<'_>, own: &str, words: &[String]) -> Self {
+        let mut remove: Vec<String> = kargs::words(own)
+            .map(|word| word.raw.to_string())
+            .filter(|word| !words.contains(word))
+            .collect();
+        remove.extend(off_words(draft));
+        if !draft.chosen.is_empty() && !draft.intent.iommu_only {
+            remove.extend(foreign::line_words(draft.facts));
+        }
+        Self {
+            add: words.to_vec(),
+            remove,
+        }
+    }
+
+    /// Takes passthru's own words out again: the line as it was before.
+    pub(super) fn without(own: &str) -> Self {
+        Self {
+            add: Vec::new(),
+            remove: kargs::words(own).map(|word| word.raw.to_string()).collect(),
+        }
+    }
+
+    /// The same with more words.
+    pub(super) fn with(&self, more: &[String]) -> Self {
+        let mut add = self.add.clone();
+        add.extend_from_slice(more);
+        Self {
+            add,
+            remove: self.remove.clone(),
+        }
+    }
+
+    pub(super) fn goes(&self, word: &kargs::Word<'_>) -> bool {
+        let wanted = self.add.iter().any(|new| new == word.raw);
+        !wanted
+            && (word.name().starts_with("passthru.") || self.remove.iter().any(|w| w == word.raw))
+    }
+
+    /// A command line.
+    pub(super) fn on(&self, cmdline: &str) -> String {
+        kargs::edited(cmdline, &self.add, |word| self.goes(word))
+    }
+
+    /// An entry of the Boot Loader Specification.
+    pub(super) fn on_entry(&self, text: &str) -> String {
+        bls::with_words(text, &self.add, |word| self.goes(word))
+    }
+
+    /// The command line has the words that were asked for, and none that goes.
+    pub(super) fn holds(&self, cmdline: &str) -> bool {
+        self.on(cmdline) == cmdline
+    }
+}
+
+/// Words that turn the IOMMU off for good and have to go.
+pub(super) fn off_words(draft: &Draft<'_>) -> Vec<String> {
+    words_to_remove(draft).into_iter().map(Into::into).collect()
+}
+
+/// Words of `cmdline` that are passthru's beyond doubt: those it alone reads, and the ids beside
+/// them. Others (`intel_iommu=on`) may be anybody's.
+pub(super) fn certain_words(cmdline: &str) -> String {
+    let gated = kargs::words(cmdline).any(|word| word.is(LOAD));
+    let last_ids = kargs::words(cmdline)
+        .filter(|word| word.is("vfio-pci.ids"))
+        .last();
+    let words: Vec<&str> = kargs::words(cmdline)
+        .filter(|word| {
+            (word.name().starts_with("passthru.") && !word.is(TRIAL))
+                || (gated && Some(*word) == last_ids)
+        })
+        .map(|word| word.raw)
+        .collect();
+    words.join(" ")
+}
+
+/// A command line of the running boot as a loader's configuration would have it: without what GRUB
+/// and systemd-boot put there, and without words of a trial.
+pub(super) fn of_running(facts: &Facts) -> Option<String> {
+    let running = facts.kernel.cmdline.value()?;
+    let words: Vec<&str> = kargs::all_words(running)
+        .filter(|word| !word.is("BOOT_IMAGE") && !word.is("initrd"))
+        .map(|word| word.raw)
+        .collect();
+    Some(words.join(" "))
+}
