@@ -79,11 +79,13 @@ impl Framing {
                     },
                 ));
             }
-            ("@out", Some((_, output))) => {
-                output.out = base64::decode(words.next().unwrap_or_default())?;
-            }
-            ("@err", Some((_, output))) => {
-                output.err = base64::decode(words.next().unwrap_or_default())?;
+            ("@out" | "@err", Some((_, output))) => {
+                match base64::decode(words.next().unwrap_or_default()) {
+                    Ok(text) if first == "@out" => output.out = text,
+                    Ok(text) => output.err = text,
+                    // The host went down in the middle of the line, and the firmware speaks on.
+                    Err(_) => self.reply = None,
+                }
             }
             ("@end", Some(_)) => {
                 return Ok(self

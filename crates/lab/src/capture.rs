@@ -51,7 +51,7 @@ if [ -d sys/firmware/efi ]; then
     find boot/efi -ls >$room/boot/listing-efi
 fi
 mkdir $room/commands
-for command in 'bootctl list --json=short' 'bootctl status' 'kernel-install inspect' 'efibootmgr -v' 'dracut --version' lsinitrd; do
+for command in 'bootctl list --json=short' 'bootctl status' 'kernel-install inspect' 'efibootmgr -v' 'dracut --version'; do
     ! command -v "${command%% *}" >/dev/null || $command >"$room/commands/$command" 2>&1
 done
 kernel=$(uname -r)

@@ -27,8 +27,8 @@ const ANSWER: Duration = Duration::from_secs(60);
 
 /// How long to wait for a boot before looking whether the host hangs.
 const LOOK: Duration = Duration::from_secs(5);
-/// What the kernel says when a processor's timer is lost.
-const STALL: &[u8] = b"detected stalls on CPUs/tasks";
+/// What the kernel says when a processor's timer is lost: later, or in the first second of a boot.
+const STALLS: [&str; 2] = ["detected stalls on CPUs/tasks", "timer doesn't work"];
 /// How often a hanging host is reset.
 const RESETS: u32 = 3;
 
@@ -216,7 +216,8 @@ impl Machine {
             console.seek(SeekFrom::Start(since))?;
             console.read_to_end(&mut text)
         });
-        read.is_ok() && text.windows(STALL.len()).any(|window| window == STALL)
+        let text = String::from_utf8_lossy(&text);
+        read.is_ok() && STALLS.iter().any(|stall| text.contains(stall))
     }
 
     /// Reboots through firmware and boot loader.

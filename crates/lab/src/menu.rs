@@ -12,8 +12,8 @@ pub struct Entry {
     pub id: String,
     /// What the menu shows.
     pub title: String,
-    /// The kernel it starts, if the loader knows.
-    pub version: String,
+    /// This boot is of it, as far as the loader says.
+    pub running: bool,
 }
 
 /// What a choice must leave as it was.
@@ -32,7 +32,7 @@ pub fn entries(loader: Loader, agent: &mut Agent) -> Result<Vec<Entry>> {
             .map(|path| Entry {
                 title: path.clone(),
                 id: path,
-                version: String::new(),
+                running: false,
             })
             .collect()),
         Loader::SystemdBoot => systemd_boot::menu(agent),

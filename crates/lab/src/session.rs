@@ -252,19 +252,14 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Entries of kernels that do not run now, other than the way back. GRUB's menu has them in a
-    /// submenu, and no lab host has two kernels there.
+    /// Entries that do not run now, other than the way back: those of other kernels. No host with GRUB
+    /// has another kernel.
     pub fn other_kernels(&mut self) -> Result<Vec<Entry>> {
         if self.host.recipe.loader == Loader::Grub {
             return Ok(Vec::new());
         }
-        let kernel = self
-            .agent()?
-            .succeed("uname -r", Duration::from_secs(60))?
-            .trim()
-            .to_owned();
         let mut menu = self.menu()?;
-        menu.retain(|entry| entry.version != kernel && !entry.title.contains("without passthru"));
+        menu.retain(|entry| !entry.running && !entry.title.contains("without passthru"));
         Ok(menu)
     }
 

@@ -40,7 +40,7 @@ fn entries(json: &str) -> Result<Vec<Entry>> {
         .map(|entry| Entry {
             id: word(entry, "id"),
             title: word(entry, "showTitle"),
-            version: word(entry, "version"),
+            running: entry["isSelected"] == true,
         })
         .collect())
 }
@@ -53,7 +53,8 @@ pub fn boot_once(agent: &mut Agent, id: &str) -> Result<()> {
 
 /// Fails unless this boot is of that entry.
 pub fn must_have_booted(agent: &mut Agent, id: &str) -> Result<()> {
-    let script = format!("tail -c +5 {VARIABLES}/LoaderEntrySelected-{VENDOR} | tr -d '\\0'");
+    // These files cannot be sought in; the first four bytes are attributes.
+    let script = format!("cat {VARIABLES}/LoaderEntrySelected-{VENDOR} | tail -c +5 | tr -d '\\0'");
     let selected = agent.succeed(&script, LIMIT)?;
     ensure!(
         selected.eq_ignore_ascii_case(id),
@@ -80,7 +81,7 @@ mod tests {
     #[test]
     fn only_entries_of_the_host_are_listed() {
         let json = r#"[
-            {"type":"type1","id":"token-6.12.conf","title":"Debian","showTitle":"Debian (6.12)","version":"6.12"},
+            {"type":"type1","id":"token-6.12.conf","title":"Debian","showTitle":"Debian (6.12)","isSelected":true},
             {"type":"type2","id":"token-6.12.efi","title":"Debian","showTitle":"Debian"},
             {"type":"auto","id":"auto-reboot-to-firmware-setup","showTitle":"Firmware"}
         ]"#;
@@ -88,7 +89,7 @@ mod tests {
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].id, "token-6.12.conf");
         assert_eq!(found[0].title, "Debian (6.12)");
-        assert_eq!(found[0].version, "6.12");
+        assert!(found[0].running && !found[1].running);
         assert!(entries("nonsense").is_err());
     }
 }

@@ -7,7 +7,7 @@ pub static GRUB_EFI_DRACUT: Recipe = Recipe {
     name: "base-efi-dracut",
     firmware: Firmware::Efi,
     loader: Loader::Grub,
-    packages: &["dracut", "grub-efi-amd64", "efibootmgr"],
+    packages: &["dracut", "grub-efi-amd64", "efibootmgr", "dosfstools"],
     answers: &[],
     customize: None,
     files: &[(

@@ -2,21 +2,22 @@
 
 use super::{Firmware, Loader, Recipe, small_initramfs};
 
-/// The newest of the kernels before the current one. The archive may have none for some days; the
-/// real-time kernel then needs `efi=runtime` to show its EFI variables, which no scenario gives it.
+/// The newest of the kernels before the current one. Where the archive has none, the real-time kernel;
+/// it shows no EFI variables. Only apt outside the tree reaches the mirror.
 const SECOND_KERNEL: &str = "set -e
-export APT_CONFIG=\"$MMDEBSTRAP_APT_CONFIG\"
 current=$(ls \"$1/boot\" | sed -n s/^vmlinuz-//p)
-second=$(apt-cache search --names-only '^linux-image-[0-9.]+[+]deb[0-9.]+-amd64$' | cut -d' ' -f1 |
-    grep -vx \"linux-image-$current\" | sort -V | tail -n 1)
-apt-get install --yes -qq ${second:-linux-image-rt-amd64}";
+second=$(chroot \"$1\" apt-cache search --names-only '^linux-image-[0-9.]+[+]deb[0-9.]+-amd64$' |
+    cut -d' ' -f1 | grep -vx \"linux-image-$current\" | sort -V | tail -n 1)
+: ${second:=linux-image-rt-amd64}
+APT_CONFIG=\"$MMDEBSTRAP_APT_CONFIG\" apt-get install --yes -qq --download-only $second
+chroot \"$1\" apt-get install --yes -qq --no-download $second";
 
 /// systemd-boot with entries that kernel-install writes, initramfs-tools, two kernels.
 pub static SYSTEMD_BOOT: Recipe = Recipe {
     name: "base-systemd-boot",
     firmware: Firmware::Efi,
     loader: Loader::SystemdBoot,
-    packages: &["initramfs-tools", "systemd-boot"],
+    packages: &["initramfs-tools", "systemd-boot", "dosfstools"],
     answers: &[],
     customize: Some(SECOND_KERNEL),
     files: &[],

@@ -22,6 +22,7 @@ pub static UKI: Recipe = Recipe {
         "systemd-boot",
         "systemd-boot-efi",
         "systemd-ukify",
+        "dosfstools",
     ],
     answers: &[],
     customize: None,
@@ -38,6 +39,6 @@ bootctl install --make-machine-id-directory=auto
         every_kernel!(),
         "\nsync"
     ),
-    regenerate: &["dracut --force --regenerate-all", every_kernel!()],
-    regenerated: &["/boot/initrd.img-", "/boot/efi/EFI/Linux/"],
+    regenerate: &[every_kernel!()],
+    regenerated: &["/boot/efi/EFI/Linux/"],
 };
