@@ -238,7 +238,7 @@ fn done(facts: &Facts, plan: &Plan) -> Facts {
                 facts.boot.one_shot = Measured::Value((!name.is_empty()).then(|| name.into()));
             }
             ["grub2-editenv", _, "unset", "next_entry"] => {
-                facts.boot.one_shot = Measured::Value(None)
+                facts.boot.one_shot = Measured::Value(None);
             }
             ["update-initramfs", ..] => {
                 let images: Vec<Expect> = expect
