@@ -199,10 +199,14 @@ pub fn default_entry(entries: &[Entry<'_>], choice: Choice<'_>) -> Option<usize>
             "@saved" => choice.last?,
             pattern => pattern,
         };
-        order
-            .iter()
-            .copied()
-            .find(|&number| matches(pattern, entries[number].id))
+        let first = |pattern: &str| {
+            order
+                .iter()
+                .copied()
+                .find(|&number| matches(pattern, entries[number].id))
+        };
+        // kernelstub leaves the ending out, which older loaders did too.
+        first(pattern).or_else(|| first(&alloc::format!("{pattern}.conf")))
     };
     find(choice.variable)
         .or_else(|| find(choice.configured))
