@@ -238,7 +238,7 @@ fn done(facts: &Facts, plan: &Plan) -> Facts {
                 facts.boot.one_shot = Measured::Value((!name.is_empty()).then(|| name.into()));
             }
             ["grub2-editenv", _, "unset", "next_entry"] => {
-                facts.boot.one_shot = Measured::Value(None)
+                facts.boot.one_shot = Measured::Value(None);
             }
             ["update-initramfs", ..] => {
                 let images: Vec<Expect> = expect
@@ -277,7 +277,8 @@ fn done(facts: &Facts, plan: &Plan) -> Facts {
                     }
                 }
             }
-            ["kernel-install", "add", release, image] => {
+            ["kernel-install", "add", release, image, initrd] => {
+                assert_eq!(initrd, format!("/boot/initrd.img-{release}"));
                 assert_eq!(image, format!("/boot/vmlinuz-{release}"));
                 kernel_install(&mut facts, release);
             }
@@ -529,7 +530,9 @@ fn an_initramfs_that_no_hook_copies_is_copied_by_kernel_install() {
     let (first, ..) = through_a_trial(&facts, TRIAL);
     let lines = commands(&first.changes);
     assert!(
-        lines.contains(&format!("kernel-install add {OLD} /boot/vmlinuz-{OLD}")),
+        lines.contains(&format!(
+            "kernel-install add {OLD} /boot/vmlinuz-{OLD} /boot/initrd.img-{OLD}"
+        )),
         "{lines:?}"
     );
     let run = first.changes.iter().find_map(|change| match change {
@@ -561,8 +564,10 @@ fn unified_images() {
             &format!("edit {WITHOUT}"),
             "bootctl set-oneshot _-passthru-without.conf",
             "update-initramfs -u -k all",
-            &format!("kernel-install add {OLD} /boot/vmlinuz-{OLD}"),
-            &format!("kernel-install add {RELEASE} /boot/vmlinuz-{RELEASE}"),
+            &format!("kernel-install add {OLD} /boot/vmlinuz-{OLD} /boot/initrd.img-{OLD}"),
+            &format!(
+                "kernel-install add {RELEASE} /boot/vmlinuz-{RELEASE} /boot/initrd.img-{RELEASE}"
+            ),
             &format!("edit {TRIAL}"),
             "bootctl set-oneshot _-passthru-trial.conf",
         ]
@@ -582,8 +587,10 @@ fn unified_images() {
         [
             "edit /etc/kernel/cmdline",
             "bootctl set-oneshot _-passthru-without.conf",
-            &format!("kernel-install add {OLD} /boot/vmlinuz-{OLD}"),
-            &format!("kernel-install add {RELEASE} /boot/vmlinuz-{RELEASE}"),
+            &format!("kernel-install add {OLD} /boot/vmlinuz-{OLD} /boot/initrd.img-{OLD}"),
+            &format!(
+                "kernel-install add {RELEASE} /boot/vmlinuz-{RELEASE} /boot/initrd.img-{RELEASE}"
+            ),
             &format!("edit {TRIAL}"),
             "bootctl set-oneshot ",
         ]
@@ -809,5 +816,150 @@ fn a_second_card_keeps_the_first() {
     assert_eq!(
         bls::options(kept.text(WITHOUT).expect("the way back")),
         OPTIONS
+    );
+}
+
+/// Arch: grub-mkconfig knows no drop-ins.
+fn arch_grub() -> Facts {
+    let mut facts = debian();
+    facts.boot.grub_dropins = Measured::Value(false);
+    facts
+}
+
+/// openSUSE before its loaders of today: other names, and a file of its own.
+fn opensuse() -> Facts {
+    let mut facts = arch_grub();
+    facts.boot.loader = Measured::Value(BootLoader::Grub2);
+    facts.boot.grubenv_read_only = Measured::Value(None);
+    facts.boot.one_shot = Measured::Value(None);
+    facts.program = Measured::Value("/usr/local/bin/passthru".into());
+    let menu = facts.files.remove("/boot/grub/grub.cfg").expect("a menu");
+    let text = format!(
+        "{}source ${{config_directory}}/custom.cfg\n",
+        menu.text.value().expect("a text")
+    );
+    write(&mut facts, "/boot/grub2/grub.cfg", &text);
+    facts
+}
+
+/// Edits made, and the menu made anew where the command would.
+fn grub_done(facts: &Facts, plan: &Plan) -> Facts {
+    let mut facts = facts.clone();
+    for change in &plan.changes {
+        let only = Plan {
+            changes: vec![change.clone()],
+            ..plan.clone()
+        };
+        match change {
+            Change::Run { argv, outputs, .. } if argv[0].ends_with("-mkconfig") => {
+                assert_eq!(outputs[0].staged.as_ref(), argv.last());
+                let menu = grub_cfg(
+                    &plan.words.join(" "),
+                    facts.files.contains_key("/etc/grub.d/42_passthru"),
+                );
+                write(
+                    &mut facts,
+                    &outputs[0].path,
+                    &format!("{menu}source ${{config_directory}}/custom.cfg\n"),
+                );
+            }
+            Change::Run { argv, .. } if argv[0].ends_with("-reboot") => {
+                facts.boot.one_shot = Measured::Value(argv.last().cloned());
+            }
+            _ => facts = applied(&facts, &only),
+        }
+    }
+    facts
+}
+
+#[test]
+fn grub_without_drop_ins_gets_a_block_in_its_defaults() {
+    let facts = arch_grub();
+    let plan1 = plan(&facts, &without_trial(&gpu("01:00.0")));
+    assert_eq!(plan1.refusals, []);
+    let done = grub_done(&facts, &plan1);
+    let text = done.text("/etc/default/grub").expect("the defaults");
+    assert!(
+        text.starts_with(GRUB_DEFAULTS),
+        "the lines above stay: {text}"
+    );
+    assert!(!edits(&plan1).contains(&"/etc/default/grub.d/zz-passthru.cfg"));
+    assert_eq!(plan(&done, &plan1.intent).changes, []);
+
+    let script =
+        format!("{text}\nprintf '%s|%s' \"$PASSTHRU_WITHOUT\" \"$GRUB_CMDLINE_LINUX_DEFAULT\"");
+    let output = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .output()
+        .expect("a shell");
+    let expected = format!("quiet|quiet {}", plan1.words.join(" "));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        expected,
+        "as a shell reads it"
+    );
+
+    // A line below the block would overrule it: the plan puts the block last again.
+    let mut later = done.clone();
+    write(
+        &mut later,
+        "/etc/default/grub",
+        &format!("{text}GRUB_CMDLINE_LINUX_DEFAULT=quiet\n"),
+    );
+    let again = plan(&later, &plan1.intent);
+    assert!(edits(&again).contains(&"/etc/default/grub"));
+    assert_eq!(plan(&grub_done(&later, &again), &plan1.intent).changes, []);
+}
+
+#[test]
+fn grub_without_drop_ins_loses_words_that_cannot_stay() {
+    let mut facts = without_iommu(arch_grub());
+    facts.machine.cpu.vendor = CpuVendor::Amd;
+    facts.iommu.firmware_table = Measured::Value(Some("IVRS".into()));
+    let defaults = GRUB_DEFAULTS.replace("\"quiet\"", "'quiet amd_iommu=off'");
+    write(&mut facts, "/etc/default/grub", &defaults);
+    facts.kernel.cmdline = Measured::Value("root=UUID=1 ro quiet amd_iommu=off".into());
+    let plan1 = plan(&facts, &without_trial(&gpu("01:00.0")));
+    assert_eq!(plan1.refusals, []);
+    assert_eq!(
+        edits(&plan1)
+            .iter()
+            .filter(|path| **path == "/etc/default/grub")
+            .count(),
+        1
+    );
+    let done = grub_done(&facts, &plan1);
+    let text = done.text("/etc/default/grub").expect("the defaults");
+    assert!(
+        text.starts_with(&GRUB_DEFAULTS.replace("\"quiet\"", "'quiet'")),
+        "{text}"
+    );
+    assert!(text.contains("PASSTHRU_RESTORED=\"amd_iommu=off\""));
+    assert_eq!(plan(&done, &plan1.intent).changes, []);
+}
+
+#[test]
+fn grub2_has_names_of_its_own() {
+    let facts = opensuse();
+    let first = plan(&facts, &gpu("01:00.0"));
+    assert_eq!(first.refusals, []);
+    let lines = commands(&first.changes);
+    assert!(
+        lines.contains(&"edit /boot/grub2/custom.cfg".into()),
+        "{lines:?}"
+    );
+    assert_eq!(
+        lines.last().map(String::as_str),
+        Some("grub2-reboot passthru-trial")
+    );
+    let direct = plan(&facts, &without_trial(&gpu("01:00.0")));
+    let lines = commands(&direct.changes);
+    assert_eq!(
+        lines.last().map(String::as_str),
+        Some("grub2-mkconfig -o /boot/grub2/grub.cfg.passthru")
+    );
+    assert_eq!(
+        plan(&grub_done(&facts, &direct), &direct.intent).changes,
+        []
     );
 }

@@ -210,6 +210,10 @@ fn image(
     if let Some(entry) = known.get(&path) {
         return Some(found(entry.clone(), None));
     }
+    if !known.is_empty() {
+        // A capture names all that are kernels.
+        return None;
+    }
     let mut entry = BootEntry {
         path: path.clone(),
         id,

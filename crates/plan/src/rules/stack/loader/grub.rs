@@ -7,7 +7,12 @@ use alloc::{
     vec::Vec,
 };
 
-use super::{Steps, grub_trial};
+pub(crate) use super::grub_layout::DROP_IN;
+use super::{
+    Steps,
+    grub_layout::{self, BEGIN, DEFAULTS, Layout},
+    grub_trial,
+};
 use crate::rules::stack::{edit, foreign, words_to_remove};
 use crate::{
     change::{Change, Expect, Output},
@@ -20,22 +25,23 @@ use crate::{
     },
 };
 
-/// Sorts after every other drop-in; cloud images overwrite the variable in a 50-… file.
-pub(crate) const DROP_IN: &str = "/etc/default/grub.d/zz-passthru.cfg";
 /// Adds the entries without passthru's words, after all of the distribution's entries.
 const ENTRIES: &str = "/etc/grub.d/42_passthru";
 /// Variables that end up on the kernel command line: of all entries, and of the normal ones.
 const VARIABLES: [&str; 2] = ["GRUB_CMDLINE_LINUX", "GRUB_CMDLINE_LINUX_DEFAULT"];
-const DEFAULTS: &str = "/etc/default/grub";
-pub(super) const CONFIG: &str = "/boot/grub/grub.cfg";
-/// grub-mkconfig overwrites its target in place, and a power cut there would leave half a menu.
-const STAGED: &str = "/boot/grub/grub.cfg.passthru";
 
-const ENTRIES_TEXT: &str = "\
+fn entries_text(own_path: &str) -> String {
+    format!(
+        "\
 #!/bin/sh
 # Written by passthru. The same boot entries once more, without the words that
-# /etc/default/grub.d/zz-passthru.cfg adds: they start this host as if passthru
+# {own_path} adds: they start this host as if passthru
 # had never been there. Taken away by: passthru undo
+{ENTRIES_BODY}"
+    )
+}
+
+const ENTRIES_BODY: &str = "\
 set -e
 [ \"${PASSTHRU_WITHOUT+set}\" = set ] || exit 0
 [ -x /etc/grub.d/10_linux ] || exit 0
@@ -59,7 +65,7 @@ struct Restored {
 impl Restored {
     /// What an earlier plan wrote into the drop-in.
     fn of(facts: &Facts) -> Self {
-        let mut values = shell::evaluate(facts.text(DROP_IN));
+        let mut values = shell::evaluate(grub_layout::own_text(facts));
         let mut words = |name| {
             let value = values.remove(name).flatten().unwrap_or_default();
             kargs::all_words(&value)
@@ -74,8 +80,8 @@ impl Restored {
 }
 
 fn drop_in_text(words: &[String], restored: &Restored, show_menu: bool) -> String {
-    let mut text = String::from(
-        "# Written by passthru. These words are added to the normal boot entries only; the recovery\n\
+    let mut text = format!(
+        "{BEGIN} These words are added to the normal boot entries only; the recovery\n\
          # entries and the entries \"... without passthru\" stay as they were.\n\
          # Taken away by: passthru undo\n",
     );
@@ -113,24 +119,19 @@ fn drop_in_text(words: &[String], restored: &Restored, show_menu: bool) -> Strin
     text
 }
 
-/// The words a drop-in of ours adds.
-pub(super) fn words_of(text: &str) -> Option<String> {
-    shell::evaluate([text])
+/// The words that passthru's part of GRUB's defaults adds.
+pub(super) fn own_words(facts: &Facts) -> String {
+    shell::evaluate(grub_layout::own_text(facts))
         .remove("GRUB_CMDLINE_LINUX_DEFAULT")
         .flatten()
+        .unwrap_or_default()
 }
 
 /// Command lines that others configured: the variable, the file that set it last, and its value.
 pub(crate) fn foreign_cmdlines(facts: &Facts) -> Vec<(&'static str, String, String)> {
-    let paths: Vec<String> = sources(facts)
-        .into_iter()
-        .filter(|path| path != DROP_IN)
-        .collect();
-    let mut variables = shell::evaluate_files(
-        paths
-            .iter()
-            .filter_map(|path| Some((path, facts.text(path)?))),
-    );
+    let texts = grub_layout::foreign_texts(facts);
+    let mut variables =
+        shell::evaluate_files(texts.iter().map(|(path, text)| (path, text.as_str())));
     VARIABLES
         .into_iter()
         .filter_map(|name| {
@@ -166,22 +167,43 @@ pub(super) fn steps(draft: &mut Draft<'_>, words: &[String], trial_words: &[Stri
 
 fn changes(draft: &mut Draft<'_>, words: &[String], visible: bool) -> Vec<Change> {
     let facts = draft.facts;
+    let layout = Layout::of(facts);
+    let own_path = layout.own_path();
     let mut restored = Restored::of(facts);
-    let mut changes = take_out_words(draft, &mut restored);
-    if words.is_empty() && restored.without.is_empty() {
+    let mut taken = take_out_words(draft, &mut restored);
+    let nothing = words.is_empty() && restored.without.is_empty();
+    let others = taken.iter().position(|text| text.path == own_path);
+    let others = others.map(|number| taken.remove(number));
+    let mut changes: Vec<Change> = taken
+        .into_iter()
+        .filter_map(|text| text.edit(facts))
+        .collect();
+    if nothing {
+        changes.extend(others.and_then(|text| text.edit(facts)));
         return changes;
+    }
+    let own = drop_in_text(words, &restored, visible && menu_was_hidden(facts));
+    let mut why = vec![if own_path == DROP_IN {
+        "puts the words on the kernel command line of every normal boot entry; a drop-in, so /etc/default/grub stays yours".to_string()
+    } else {
+        "puts the words on the kernel command line of every normal boot entry; all other lines stay as they are".to_string()
+    }];
+    let mut above = String::new();
+    if let Some(text) = others {
+        above = text.after;
+        why.extend(text.why);
     }
     changes.extend(edit(
         facts,
-        DROP_IN,
-        drop_in_text(words, &restored, visible && menu_was_hidden(facts)),
+        own_path,
+        layout.with_own(&above, &own),
         0o644,
-        "puts the words on the kernel command line of every normal boot entry; a drop-in, so /etc/default/grub stays yours",
+        &why.join("; "),
     ));
     changes.extend(edit(
         facts,
         ENTRIES,
-        ENTRIES_TEXT.into(),
+        entries_text(own_path),
         0o755,
         "adds boot menu entries \"… without passthru\" for every kernel: the way back if a boot fails",
     ));
@@ -189,15 +211,15 @@ fn changes(draft: &mut Draft<'_>, words: &[String], visible: bool) -> Vec<Change
         menu_notice(draft);
     }
     let absent = restored.without;
-    if changes.is_empty() && is_as_planned(facts.text(CONFIG), words, &absent) {
+    if changes.is_empty() && is_as_planned(facts.text(&layout.config()), words, &absent) {
         return changes;
     }
     changes.push(Change::Run {
-        argv: ["grub-mkconfig", "-o", STAGED].map(String::from).to_vec(),
+        argv: vec![layout.tool("mkconfig"), "-o".into(), layout.staged()],
         undo: None,
-        outputs: vec![Output { path: CONFIG.into(), staged: Some(STAGED.into()) }],
+        outputs: vec![Output { path: layout.config(), staged: Some(layout.staged()) }],
         family: None,
-        expect: vec![Expect::GrubWords { path: CONFIG.into(), words: words.to_vec(), absent }],
+        expect: vec![Expect::GrubWords { path: layout.config(), words: words.to_vec(), absent }],
         why: "makes the boot menu, beside the one in use; it takes its place in one step once every entry was checked".into(),
     });
     changes
@@ -262,7 +284,7 @@ pub fn mistakes(text: &str, words: &[String], absent: &[String]) -> Vec<String> 
 
 /// Takes out of the user's files what cannot stay there: words that turn the IOMMU off and that no
 /// later word overrules, and dormant ids (see [`foreign`]).
-fn take_out_words(draft: &mut Draft<'_>, restored: &mut Restored) -> Vec<Change> {
+fn take_out_words(draft: &mut Draft<'_>, restored: &mut Restored) -> Vec<Foreign> {
     let facts = draft.facts;
     let off = words_to_remove(draft);
     let dormant = if draft.chosen.is_empty() || draft.intent.iommu_only {
@@ -270,13 +292,9 @@ fn take_out_words(draft: &mut Draft<'_>, restored: &mut Restored) -> Vec<Change>
     } else {
         foreign::grub_words(facts)
     };
-    let mut changes = Vec::new();
-    let mut texts: Vec<(String, String)> = Vec::new();
-    for path in sources(facts).into_iter().filter(|path| path != DROP_IN) {
-        let Some(before) = facts.text(&path) else {
-            continue;
-        };
-        let mut after = String::from(before);
+    let mut texts: Vec<Foreign> = Vec::new();
+    for (path, text) in grub_layout::foreign_texts(facts) {
+        let mut after = text;
         let mut why = Vec::new();
         for variable in VARIABLES {
             for &word in &off {
@@ -303,25 +321,38 @@ fn take_out_words(draft: &mut Draft<'_>, restored: &mut Restored) -> Vec<Change>
                 }
             }
         }
-        if !why.is_empty() {
-            changes.extend(edit(facts, &path, after.clone(), 0o644, &why.join("; ")));
-        }
-        texts.push((path, after));
+        texts.push(Foreign { path, after, why });
     }
     refuse_what_is_left(draft, &texts, &off, &dormant, restored);
-    changes
+    texts
+}
+
+/// A file of others, without words that cannot stay.
+struct Foreign {
+    path: String,
+    after: String,
+    /// Why words were taken out; empty if none were.
+    why: Vec<String>,
+}
+
+impl Foreign {
+    fn edit(self, facts: &Facts) -> Option<Change> {
+        (!self.why.is_empty())
+            .then(|| edit(facts, &self.path, self.after, 0o644, &self.why.join("; ")))
+            .flatten()
+    }
 }
 
 /// A word that is put together from variables, or comes from elsewhere, cannot be taken out by
 /// editing one value.
 fn refuse_what_is_left(
     draft: &mut Draft<'_>,
-    texts: &[(String, String)],
+    texts: &[Foreign],
     off: &[&str],
     dormant: &[(&str, String)],
     restored: &Restored,
 ) {
-    let values = shell::evaluate(texts.iter().map(|(_, text)| text.as_str()));
+    let values = shell::evaluate(texts.iter().map(|text| text.after.as_str()));
     let on_line = |word: &str| {
         VARIABLES.into_iter().find(|name| {
             let value = values.get(*name).and_then(Option::as_deref);
@@ -374,18 +405,18 @@ fn menu_notice(draft: &mut Draft<'_>) {
 
 /// The boot menu does not show by itself.
 pub(crate) fn menu_is_hidden(facts: &Facts) -> bool {
-    is_hidden(facts, sources(facts))
+    let paths = sources(facts);
+    is_hidden(paths.iter().filter_map(|path| facts.text(path)))
 }
 
 /// It would not without passthru's drop-in.
 fn menu_was_hidden(facts: &Facts) -> bool {
-    let mut files = sources(facts);
-    files.retain(|path| path != DROP_IN);
-    is_hidden(facts, files)
+    let texts = grub_layout::foreign_texts(facts);
+    is_hidden(texts.iter().map(|(_, text)| text.as_str()))
 }
 
-fn is_hidden(facts: &Facts, files: Vec<String>) -> bool {
-    let values = shell::evaluate(files.iter().filter_map(|path| facts.text(path)));
+fn is_hidden<'a>(texts: impl Iterator<Item = &'a str>) -> bool {
+    let values = shell::evaluate(texts);
     let get = |name: &str| values.get(name).cloned().flatten();
     let hidden = get("GRUB_TIMEOUT_STYLE").is_some_and(|style| style != "menu");
     get("GRUB_TIMEOUT").as_deref() == Some("0") || hidden

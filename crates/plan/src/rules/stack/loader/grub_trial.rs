@@ -1,14 +1,9 @@
 //! GRUB's trial entry: a copy of the default entry in custom.cfg, which grub.cfg reads at every boot
 //! (41_custom), and a one-shot in grubenv (grub-reboot(8)). grub-mkconfig does not run.
 
-use alloc::{
-    format,
-    string::{String, ToString},
-    vec,
-    vec::Vec,
-};
+use alloc::{format, string::String, vec, vec::Vec};
 
-use super::{Trial, grub};
+use super::{Trial, grub_layout::Layout};
 use crate::{
     change::Change,
     facts::Facts,
@@ -19,9 +14,6 @@ use crate::{
     text::grub_cfg::{self, Purpose},
 };
 
-/// Read by grub.cfg at boot.
-const CUSTOM: &str = "/boot/grub/custom.cfg";
-const ENVIRONMENT: &str = "/boot/grub/grubenv";
 /// The entry's id, by which grub-reboot names it.
 const ID: &str = "passthru-trial";
 const BEGIN: &str = "# Written by passthru for a trial boot. Taken away by: passthru undo\n";
@@ -48,16 +40,18 @@ pub(super) fn trial(
             ));
         }
     }
-    let config = match facts.files.get(grub::CONFIG).map(|file| &file.text) {
+    let layout = Layout::of(facts);
+    let (path, custom) = (layout.config(), layout.custom());
+    let config = match facts.files.get(&path).map(|file| &file.text) {
         Some(text) => text
             .value()
-            .ok_or_else(|| format!("{} could not be read", grub::CONFIG))?,
-        None => return Err(format!("{} is not there", grub::CONFIG)),
+            .ok_or_else(|| format!("{} could not be read", path))?,
+        None => return Err(format!("{} is not there", path)),
     };
     if !config.contains("custom.cfg") {
         return Err(format!(
             "{} does not read custom.cfg (is /etc/grub.d/41_custom gone or not executable?)",
-            grub::CONFIG
+            path
         ));
     }
     let entries = grub_cfg::entries(config);
@@ -93,11 +87,11 @@ pub(super) fn trial(
         "{BEGIN}menuentry {} {options} --id {ID} {{\n{lines}}}\n{END}",
         grub_cfg::quoted(&title)
     );
-    let others = others(facts.text(CUSTOM).unwrap_or_default());
+    let others = others(facts.text(&custom).unwrap_or_default());
     let mut changes = Vec::new();
     changes.extend(edit(
         facts,
-        CUSTOM,
+        &custom,
         format!("{others}{block}"),
         0o600,
         "an entry with the change, for one boot; the default entry and all others stay as they are",
@@ -110,12 +104,13 @@ pub(super) fn trial(
         .is_some_and(|id| id.as_deref() == Some(ID));
     if !changes.is_empty() || !(waits || service::is_running(facts)) {
         changes.push(Change::Run {
-            argv: ["grub-reboot", ID].map(ToString::to_string).to_vec(),
-            undo: Some(
-                ["grub-editenv", ENVIRONMENT, "unset", "next_entry"]
-                    .map(ToString::to_string)
-                    .to_vec(),
-            ),
+            argv: vec![layout.tool("reboot"), ID.into()],
+            undo: Some(vec![
+                layout.tool("editenv"),
+                layout.environment(),
+                "unset".into(),
+                "next_entry".into(),
+            ]),
             outputs: vec![],
             family: None,
             expect: vec![],
@@ -130,7 +125,8 @@ pub(super) fn trial(
 
 /// Takes the trial entry away.
 pub(super) fn without(facts: &Facts) -> Vec<Change> {
-    let Some(text) = facts.text(CUSTOM) else {
+    let custom = Layout::of(facts).custom();
+    let Some(text) = facts.text(&custom) else {
         return Vec::new();
     };
     let others = others(text);
@@ -138,9 +134,9 @@ pub(super) fn without(facts: &Facts) -> Vec<Change> {
     if others == text {
         Vec::new()
     } else if others.is_empty() {
-        removal(facts, CUSTOM, why).into_iter().collect()
+        removal(facts, &custom, why).into_iter().collect()
     } else {
-        edit(facts, CUSTOM, others, 0o600, why)
+        edit(facts, &custom, others, 0o600, why)
             .into_iter()
             .collect()
     }

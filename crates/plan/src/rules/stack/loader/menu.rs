@@ -319,28 +319,19 @@ impl<'a> Menu<'a> {
         self.facts.boot.one_shot.value()?.as_deref()
     }
 
-    /// kernel-install copies kernel and image to where the loader reads them, and no hook does it
-    /// after the generator.
+    /// kernel-install brings kernel and image to where the loader reads them, and no hook of the
+    /// generator calls it (update-initramfs and dracut run those in /etc/initramfs/post-update.d).
     fn copies_images(&self) -> bool {
         let hook = self
             .facts
             .boot
             .post_update_hooks
             .iter()
-            .any(|name| name.contains("systemd-boot"))
-            && self
-                .facts
-                .boot
-                .generator
-                .is(&crate::facts::Generator::InitramfsTools);
+            .any(|name| name.contains("systemd-boot"));
         match self.maker {
-            Maker::KernelInstall => !hook,
-            Maker::UnifiedKernelInstall => true,
-            Maker::Hand
-            | Maker::Grub
-            // The generator's own run makes the image.
-            | Maker::UnifiedMkinitcpio
-            | Maker::UnifiedDracut => false,
+            Maker::KernelInstall | Maker::UnifiedKernelInstall => !hook,
+            // Of unified images, the generator's own run makes them.
+            Maker::Hand | Maker::Grub | Maker::UnifiedMkinitcpio | Maker::UnifiedDracut => false,
         }
     }
 
@@ -838,9 +829,13 @@ impl<'a> Menu<'a> {
                     let files = core::iter::once(&entry.path)
                         .chain(&entry.linux)
                         .chain(&entry.initrds);
-                    let argv = ["kernel-install", "add", version, image];
+                    let mut argv: Vec<String> = ["kernel-install", "add", version, image]
+                        .map(String::from)
+                        .to_vec();
+                    // Named, it is taken as it is; else a plugin may make another one.
+                    argv.extend(self.initramfs(version));
                     Some(run(
-                        argv.map(String::from).to_vec(),
+                        argv,
                         files.map(output).collect(),
                         core::iter::once(expect(entry)).chain(self.image_expected(entry, made)).collect(),
                         "brings the new initramfs, and the command line, to where the boot loader reads them",
@@ -861,6 +856,20 @@ impl<'a> Menu<'a> {
             )],
             Maker::Hand | Maker::Grub => Vec::new(),
         }
+    }
+
+    /// The initramfs of a kernel, where it lies beside what the loader reads.
+    fn initramfs(&self, release: &str) -> Option<String> {
+        let kernels = &self.facts.kernel.installed;
+        let kernel = kernels.iter().find(|kernel| kernel.release == release)?;
+        let path = &kernel.image.as_ref()?.path;
+        let apart = !self
+            .facts
+            .boot
+            .entries
+            .iter()
+            .any(|entry| entry.path == *path || entry.initrds.contains(path));
+        apart.then(|| path.clone())
     }
 
     /// What the generator put into the kernel's image must be in what the loader reads.

@@ -1,6 +1,7 @@
 //! Boot loaders: who carries the words to the kernel command line.
 
 pub(crate) mod grub;
+mod grub_layout;
 mod grub_trial;
 mod line;
 mod menu;
@@ -69,10 +70,7 @@ pub(super) fn own_words(facts: &Facts) -> String {
     if is_menu(facts) {
         return menu::own_words(facts);
     }
-    facts
-        .text(grub::DROP_IN)
-        .and_then(grub::words_of)
-        .unwrap_or_default()
+    grub::own_words(facts)
 }
 
 /// Kernel command lines that are configured elsewhere than in GRUB's defaults: the place and the
@@ -91,9 +89,11 @@ pub(super) fn is_supported(draft: &mut Draft<'_>) -> bool {
     let later =
         "passthru devices, doctor and capture work on this host; binding at boot does not yet.";
     match boot.loader.value() {
-        Some(BootLoader::Grub) if boot.grub_dropins.is(&true) => return true,
+        Some(BootLoader::Grub | BootLoader::Grub2) if boot.grub_dropins.value().is_some() => {
+            return true;
+        }
         Some(_) if is_menu(draft.facts) => return true,
-        Some(BootLoader::Grub) if boot.grub_dropins.value().is_none() => {
+        Some(BootLoader::Grub | BootLoader::Grub2) => {
             let why = boot.grub_dropins.why_not().unwrap_or_default().to_string();
             draft.refuse(
                 "stack.loader",
@@ -103,11 +103,6 @@ pub(super) fn is_supported(draft: &mut Draft<'_>) -> bool {
                 "Run passthru on the host itself.",
             );
         }
-        Some(BootLoader::Grub) => draft.refuse(
-            "stack.loader",
-            "This host's grub-mkconfig does not read /etc/default/grub.d, so there is no drop-in to put words in.",
-            later,
-        ),
         Some(loader) => draft.refuse(
             "stack.loader",
             format!(
