@@ -26,6 +26,10 @@ const JUDGED: &str = "systemctl cat passthru-confirm.service >/dev/null
 while systemctl is-active -q passthru-confirm.service; do sleep 0.5; done
 journalctl -b -u passthru-confirm.service --no-pager -o cat";
 
+/// Ends when the service of a trial boot has nothing more to do, whether it was there or not.
+pub const DECIDED: &str =
+    "while systemctl is-active -q passthru-confirm.service; do sleep 0.5; done; true";
+
 /// passthru's exit status "yes, done, nothing to do".
 pub const DONE: i32 = 0;
 /// passthru's exit status "no".

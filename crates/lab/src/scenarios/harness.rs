@@ -43,9 +43,11 @@ pub(super) fn on(lab: &Lab<'_>, name: &str) -> Result<()> {
     session.agent()?.succeed("rm -f /etc/unsynced", LIMIT)?;
 
     for command in host.recipe.regenerate {
+        // A loop over kernels has more than one line.
+        let what = format!("regenerate: {}", command.lines().next().unwrap_or_default());
         session
             .report()
-            .phase(command, || session.agent()?.succeed(command, LIMIT))?;
+            .phase(&what, || session.agent()?.succeed(command, LIMIT))?;
     }
     session.reboot()?;
     session.must_be_untouched()?;

@@ -16,8 +16,7 @@ pub(super) fn run(lab: &Lab<'_>) -> Result<()> {
         .count();
     ensure!(grouped == 0, "the IOMMU is on already");
 
-    session.apply(&["--gpu", "01:00.0"])?;
-    session.reboot()?;
+    session.apply_and_keep(&["--gpu", "01:00.0"])?;
     session.must_verify("done", DONE)?;
     session.must_own(&[1])?;
     let now = pci::functions(session.agent()?)?;

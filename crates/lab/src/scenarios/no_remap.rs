@@ -17,8 +17,7 @@ pub(super) fn run(lab: &Lab<'_>) -> Result<()> {
         "the refusal does not name interrupt remapping: {said}"
     );
 
-    session.apply(&["--gpu", "01:00.0", "--allow-unsafe-interrupts"])?;
-    session.reboot()?;
+    session.apply_and_keep(&["--gpu", "01:00.0", "--allow-unsafe-interrupts"])?;
     session.must_verify("done", DONE)?;
     session.must_own(&[1])?;
     session.must_serve_a_guest(1)?;

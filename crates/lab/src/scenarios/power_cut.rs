@@ -8,7 +8,7 @@ use crate::agent::quote;
 use crate::error::{Context as _, Result};
 use crate::host::{self, Host};
 use crate::manifest::Manifest;
-use crate::session::{DONE, Lab, REBOOT, Session};
+use crate::session::{DECIDED, DONE, Lab, REBOOT, Session};
 use crate::{bail, ensure};
 
 /// How far apply may get in the emulated host until the cut.
@@ -26,19 +26,66 @@ pub(super) fn run(lab: &Lab<'_>) -> Result<()> {
     let host = host::find("intel").ok_or("no such host")?;
     let mut after = None;
     let mut session = Session::start(lab, host)?;
-    let plan = session.passthru(&["plan", "--gpu", "01:00.0", "--json"])?;
+    let mut words = vec!["plan", "--json"];
+    words.extend(DIRECTLY);
+    let plan = session.passthru(&words)?;
     plan.must_end(&[DONE])?;
     for (number, (what, moment)) in moments(&plan.json()?)?.into_iter().enumerate() {
         if number > 0 {
             session = Session::start(lab, host)?;
         }
         lab.report.say(&format!("   cut {}: {what}", number + 1));
-        cut(&mut session, &moment).context(|| format!("cut {} ({what})", number + 1))?;
+        cut(&mut session, &DIRECTLY, &moment).context(|| format!("cut {} ({what})", number + 1))?;
         recover(lab, host, &mut session, &mut after)
             .context(|| format!("after cut {} ({what})", number + 1))?;
     }
     Ok(())
 }
+
+/// The same where kernels and images lie on an EFI system partition, which is FAT: nothing there is
+/// replaced in one step. The host must come up by itself, from the copies that no tool writes to,
+/// and its service must take back what was half done.
+pub(super) fn on_esp(lab: &Lab<'_>) -> Result<()> {
+    let host = host::find("systemd-boot").ok_or("no such host")?;
+    let moments = [
+        (
+            "kernel-install writes to the EFI system partition",
+            Moment::While("grep -qsa '[i]nstall.d/90-loaderentry' /proc/[0-9]*/cmdline"),
+            "passthru",
+        ),
+        (
+            "just before the commit",
+            Moment::Failpoint("apply.commit".to_owned()),
+            "passthru.trial",
+        ),
+    ];
+    for (number, (what, moment, booted)) in moments.into_iter().enumerate() {
+        let mut session = Session::start(lab, host)?;
+        lab.report.say(&format!("   cut {}: {what}", number + 1));
+        cut(&mut session, &["--gpu", "01:00.0"], &moment)
+            .context(|| format!("cut {} ({what})", number + 1))?;
+        let cmdline = session.agent()?.succeed("cat /proc/cmdline", REACH)?;
+        ensure!(
+            cmdline.contains(booted),
+            "the host was not started from passthru's entry: {cmdline}"
+        );
+        session.agent()?.succeed(DECIDED, REACH)?;
+        let last = session.last_transaction()?;
+        ensure!(
+            last["state"] == "rolled-back",
+            "the service did not take it back: {last}"
+        );
+        session.must_choose_nothing()?;
+        session.reboot()?;
+        session.must_be_untouched()?;
+        let now = session.power_off()?;
+        session.must_equal(&now)?;
+    }
+    Ok(())
+}
+
+/// What is asked of passthru, so that all of it is one transaction.
+const DIRECTLY: [&str; 3] = ["--gpu", "01:00.0", "--no-trial"];
 
 /// Six moments, from the plan's own steps.
 fn moments(plan: &Value) -> Result<Vec<(&'static str, Moment)>> {
@@ -99,7 +146,8 @@ fn moments(plan: &Value) -> Result<Vec<(&'static str, Moment)>> {
 }
 
 /// Starts apply and takes the power at the moment.
-fn cut(session: &mut Session<'_>, moment: &Moment) -> Result<()> {
+fn cut(session: &mut Session<'_>, wanted: &[&str], moment: &Moment) -> Result<()> {
+    let wanted = wanted.join(" ");
     let (setting, condition) = match moment {
         Moment::Failpoint(name) => (quote(&format!("{name}=pause")), "[ -s $room/reached ]"),
         Moment::While(condition) => (String::new(), *condition),
@@ -108,7 +156,7 @@ fn cut(session: &mut Session<'_>, moment: &Moment) -> Result<()> {
         "room=/run/lab/cut
 rm -rf $room && mkdir $room
 PASSTHRU_FAILPOINT={setting} PASSTHRU_FAILPOINT_FILE=$room/reached \
-setsid passthru apply --gpu 01:00.0 --yes >$room/said 2>&1 </dev/null 3>&- &
+setsid passthru apply {wanted} --yes >$room/said 2>&1 </dev/null 3>&- &
 apply=$!
 until {condition}; do
     if ! kill -0 $apply 2>&-; then cat $room/said; exit 1; fi
@@ -159,7 +207,7 @@ fn recover(
 /// The files after an apply that nothing disturbed.
 fn applied(lab: &Lab<'_>, host: &'static Host) -> Result<Manifest> {
     let mut session = Session::start(lab, host)?;
-    session.apply(&["--gpu", "01:00.0"])?;
+    session.apply(&DIRECTLY)?;
     session.power_off()
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::ensure;
 use crate::error::Result;
 use crate::host;
-use crate::session::{DONE, Lab, Session};
+use crate::session::{DECIDED, DONE, Lab, Session};
 
 /// Longest time for small changes on the host.
 const SHORT: Duration = Duration::from_secs(60);
@@ -41,10 +41,6 @@ const NO_SERVICE: &str = "systemctl -q disable lab-breaks.service
 rm /etc/systemd/system/lab-breaks.service
 systemctl daemon-reload; systemctl reset-failed; sync";
 
-/// Ends when the service of a trial boot has nothing more to do, whether it was there or not.
-const AT_REST: &str =
-    "while systemctl is-active -q passthru-confirm.service; do sleep 0.5; done; true";
-
 pub(super) fn run(lab: &Lab<'_>) -> Result<()> {
     let host = host::find("intel").ok_or("no such host")?;
     let mut session = Session::start(lab, host)?;
@@ -77,7 +73,7 @@ pub(super) fn run(lab: &Lab<'_>) -> Result<()> {
 }
 
 fn must_be_taken_back(session: &mut Session<'_>, why: &str) -> Result<()> {
-    session.agent()?.succeed(AT_REST, LONG)?;
+    session.agent()?.succeed(DECIDED, LONG)?;
     let last = session.last_transaction()?;
     let reason = last["reason"].as_str().unwrap_or_default().to_owned();
     ensure!(

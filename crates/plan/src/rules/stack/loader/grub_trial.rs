@@ -45,13 +45,12 @@ pub(super) fn trial(
     let config = match facts.files.get(&path).map(|file| &file.text) {
         Some(text) => text
             .value()
-            .ok_or_else(|| format!("{} could not be read", path))?,
-        None => return Err(format!("{} is not there", path)),
+            .ok_or_else(|| format!("{path} could not be read"))?,
+        None => return Err(format!("{path} is not there")),
     };
     if !config.contains("custom.cfg") {
         return Err(format!(
-            "{} does not read custom.cfg (is /etc/grub.d/41_custom gone or not executable?)",
-            path
+            "{path} does not read custom.cfg (is /etc/grub.d/41_custom gone or not executable?)"
         ));
     }
     let entries = grub_cfg::entries(config);
