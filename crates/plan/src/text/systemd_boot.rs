@@ -349,6 +349,19 @@ mod tests {
             }
         }
 
+        /// bootctl 254 lists them in the same order.
+        #[test]
+        fn an_id_that_begins_with_a_dash_comes_last(
+            id in "[A-Za-z0-9][A-Za-z0-9.+_-]{0,12}",
+            ours in prop::sample::select(&["_-passthru-trial.conf", "_-passthru-without.conf"][..]),
+            key in prop::option::of("[a-z]{1,4}"),
+        ) {
+            let id = alloc::format!("{id}.conf");
+            let theirs = Entry { id: &id, sort_key: key.as_deref(), ..Entry::default() };
+            let ours = Entry { id: ours, ..Entry::default() };
+            prop_assert_eq!(compare(&theirs, &ours), Ordering::Less);
+        }
+
         #[test]
         fn anything_is_survived(a: String, b: String) {
             versions(&a, &b);
