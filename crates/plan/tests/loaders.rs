@@ -1140,3 +1140,15 @@ fn rpm_ostree_makes_a_deployment() {
     facts.boot.default_entry = Some("/boot/loader/entries/ostree-2.conf".into());
     assert_eq!(plan(&facts, &intent).changes, []);
 }
+
+#[test]
+fn a_command_line_with_an_open_quote_is_left_alone() {
+    let mut facts = systemd_boot_host();
+    write(
+        &mut facts,
+        &entry_path(OLD),
+        &entry_text(OLD, &format!("dyndbg=\"file {OPTIONS}")),
+    );
+    reread(&mut facts);
+    assert_eq!(refusals(&facts, &gpu("01:00.0")), ["stack.entries"]);
+}

@@ -949,6 +949,17 @@ impl<'a> Menu<'a> {
 
     /// A word that has to go and stands where no edit reaches.
     fn refuse_what_stays(&self, draft: &mut Draft<'_>) {
+        let normal: Vec<&str> = self.normal().map(|entry| entry.path.as_str()).collect();
+        for (place, cmdline) in cmdlines(self.facts) {
+            let ours = place == CMDLINE || normal.contains(&place.as_str());
+            if ours && !kargs::is_closed(&cmdline) {
+                draft.refuse(
+                    "stack.entries",
+                    format!("The kernel command line in {place} has a quote that is not closed: a word that is added to it would be part of another."),
+                    format!("Close the quote in {place}, and plan again."),
+                );
+            }
+        }
         let running = self.facts.kernel.cmdline.value().map_or("", String::as_str);
         for word in line::off_words(draft) {
             if !kargs::has_word(running, &word) {
