@@ -64,13 +64,46 @@ fn images_plain_gzip_and_zstd() {
     }
 }
 
+/// A PE image with one section, as small as can be.
+fn pe(name: &[u8], content: &[u8]) -> Vec<u8> {
+    let mut image = vec![0; 0x40 + 24 + 40];
+    image[..2].copy_from_slice(b"MZ");
+    image[0x3c] = 0x40;
+    image[0x40..0x44].copy_from_slice(b"PE\0\0");
+    image[0x46] = 1;
+    let section = 0x40 + 24;
+    image[section..section + name.len()].copy_from_slice(name);
+    let size = u32::try_from(content.len()).unwrap().to_le_bytes();
+    image[section + 8..section + 12].copy_from_slice(&size);
+    image[section + 16..section + 20].copy_from_slice(&size);
+    let offset = u32::try_from(image.len()).unwrap().to_le_bytes();
+    image[section + 20..section + 24].copy_from_slice(&offset);
+    image.extend(content);
+    // What follows a section is not part of it.
+    image.extend(b"signature");
+    image
+}
+
+#[test]
+fn the_initramfs_of_a_unified_kernel_image() {
+    let archive = cpio(&[("etc/modprobe.d/a.conf", Some(b"softdep a pre: b\n"))]);
+    let host = Host::new();
+    host.file("boot/u.efi", pe(b".initrd", &gzip(&archive)));
+    let content = read_image(&host.root(), "/boot/u.efi", &["etc/*"]).unwrap();
+    assert_eq!(content.entries, ["etc/modprobe.d/a.conf"]);
+    assert_eq!(content.texts["etc/modprobe.d/a.conf"], "softdep a pre: b\n");
+    host.file("boot/u.efi", pe(b".linux", &archive));
+    let error = read_image(&host.root(), "/boot/u.efi", &[]).unwrap_err();
+    assert!(error.needs_other_tool(), "{error}");
+}
+
 #[test]
 fn images_that_other_tools_must_open() {
     let host = Host::new();
     for (bytes, word) in [
         (&b"\xfd7zXZ\0rest"[..], "xz"),
         (b"\x02\x21\x4c\x18rest", "lz4"),
-        (b"MZ\x90\0rest..", "unified"),
+        (b"MZ\x90\0rest..", "without an initramfs"),
         (b"garbage!", "neither"),
     ] {
         host.file("boot/i", bytes);

@@ -1,13 +1,19 @@
 //! Opens an initramfs: any row of cpio archives, each plain or compressed, with zeros between
 //! (`Documentation/driver-api/early-userspace/buffer-format.rst`). Microcode comes first and plain,
-//! the rest follows compressed. The archive is streamed; only paths and small texts are kept.
+//! the rest follows compressed. In a unified kernel image it is the section `.initrd`. The archive is
+//! streamed; only paths and small texts are kept.
 
 use std::{
     collections::BTreeMap,
-    io::{self, BufRead, BufReader, Read},
+    fs::File,
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
+    os::unix::fs::FileExt,
 };
 
-use passthru_plan::text::cpio::{self, HEADER, Header, TRAILER};
+use passthru_plan::text::{
+    cpio::{self, HEADER, Header, TRAILER},
+    pe,
+};
 use thiserror::Error;
 
 use crate::root::Root;
@@ -87,8 +93,8 @@ pub enum Problem {
     /// A compression other than gzip and zstd.
     #[error("is compressed with {0}, which passthru does not unpack itself")]
     Compression(&'static str),
-    /// A PE file with kernel and initramfs inside.
-    #[error("is a unified kernel image")]
+    /// A PE file without an initramfs inside.
+    #[error("is a kernel image without an initramfs")]
     Unified,
     /// No format that an initramfs is made of.
     #[error("has something at its start or behind an archive that is neither cpio nor compressed")]
@@ -131,13 +137,49 @@ pub fn read_image(root: &Root, path: &str, keep: &[&str]) -> Result<ImageContent
         keep,
         text_bytes: 0,
     };
-    archives(&mut BufReader::with_capacity(64 << 10, file), 0, &mut sink).map_err(fail)?;
+    let initramfs = part(&file).map_err(fail)?;
+    let mut input: &mut dyn Read = &mut &file;
+    let mut section;
+    if let Some(initramfs) = initramfs {
+        (&file)
+            .seek(SeekFrom::Start(initramfs.offset))
+            .map_err(|error| fail(error.into()))?;
+        section = (&file).take(initramfs.size);
+        input = &mut section;
+    }
+    archives(&mut BufReader::with_capacity(64 << 10, input), 0, &mut sink).map_err(fail)?;
     if sink.content.entries.is_empty() {
         return Err(fail(Problem::Empty));
     }
     sink.content.entries.sort_unstable();
     sink.content.entries.dedup();
     Ok(sink.content)
+}
+
+/// The part of a unified kernel image that is the initramfs; `None` if the file is one as a whole.
+fn part(file: &File) -> Result<Option<pe::Section>, Problem> {
+    let Some(sections) = pe_sections(file)? else {
+        return Ok(None);
+    };
+    pe::section(&sections, ".initrd")
+        .cloned()
+        .map(Some)
+        .ok_or(Problem::Unified)
+}
+
+/// The section table, if the file is a PE image.
+pub(super) fn pe_sections(file: &File) -> io::Result<Option<Vec<pe::Section>>> {
+    let mut head = vec![0; pe::HEAD];
+    let mut length = 0;
+    while length < head.len() {
+        match file.read_at(&mut head[length..], length as u64) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(pe::sections(&head[..length]))
 }
 
 struct Sink<'a> {

@@ -6,5 +6,6 @@ mod crash;
 mod faults;
 mod laws;
 mod locks;
+mod trial;
 mod undo;
 mod world;

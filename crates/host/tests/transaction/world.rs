@@ -32,6 +32,9 @@ pub(crate) const CONFIG: &str = "/boot/grub/grub.cfg";
 pub(crate) const STAGED: &str = "/boot/grub/grub.cfg.passthru";
 pub(crate) const DEAD: &str = "/etc/modprobe.d/vfio_virqfd.conf";
 
+/// Where the made-up boot loader keeps what it starts once.
+pub(crate) const ONCE: &str = "/boot/once";
+
 /// A host.
 pub(crate) struct World {
     _dir: tempfile::TempDir,
@@ -414,6 +417,9 @@ impl Exec for Tools {
         self.runs.borrow_mut().push(argv[0].to_owned());
         let fault = self.fault.get();
         match (argv, fault) {
+            // What a boot loader will start once, which is no file of the transaction.
+            (["choose-once", name], _) => fs::write(self.real(ONCE), name).unwrap(),
+            (["choose-once"], _) => drop(fs::remove_file(self.real(ONCE))),
             (["update-initramfs", ..], Fault::Delete) => {
                 fs::remove_file(self.real("/boot/initrd.img-2")).unwrap();
                 return Ok((self.fail(), End::Itself));

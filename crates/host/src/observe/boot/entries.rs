@@ -17,7 +17,7 @@ use passthru_plan::{
 
 use super::efi::Variables;
 use crate::{
-    observe::{block::Storage, captured},
+    observe::{block::Storage, captured, image},
     root::Root,
 };
 
@@ -254,17 +254,9 @@ fn sections(root: &Root, path: &str) -> Result<BTreeMap<String, Option<String>>,
             .unwrap_or_default()
             .to_owned()
     })?;
-    let mut head = vec![0; pe::HEAD];
-    let mut length = 0;
-    while length < head.len() {
-        match file.read_at(&mut head[length..], length as u64) {
-            Ok(0) => break,
-            Ok(more) => length += more,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(format!("{path} cannot be read: {error}")),
-        }
-    }
-    let table = pe::sections(&head[..length]).ok_or(format!("{path} is no PE image"))?;
+    let table = image::pe_sections(&file)
+        .map_err(|error| format!("{path} cannot be read: {error}"))?
+        .ok_or(format!("{path} is no PE image"))?;
     let mut found = BTreeMap::new();
     for section in table {
         // Of an image with profiles, the first of each name belongs to the base.
