@@ -963,3 +963,192 @@ fn grub2_has_names_of_its_own() {
         []
     );
 }
+
+/// Pop!_OS 22.04: kernelstub, with the systemd-boot of that time.
+fn pop() -> Facts {
+    let mut facts = systemd_boot_host();
+    facts.files.retain(|path, _| !path.contains("/loader/"));
+    facts.boot.loader = Measured::Value(BootLoader::Kernelstub);
+    facts.boot.loader_info = Some("systemd-boot 249.11-0ubuntu3".into());
+    facts.boot.post_update_hooks = vec!["zz-kernelstub".into()];
+    for (name, suffix) in [("current", ""), ("oldkern", "-previous")] {
+        write(
+            &mut facts,
+            &format!("{ESP}/loader/entries/Pop_OS-{name}.conf"),
+            &format!(
+                "title Pop!_OS\nlinux /EFI/Pop_OS-1/vmlinuz{suffix}.efi\ninitrd /EFI/Pop_OS-1/initrd.img{suffix}\noptions root=UUID=1 ro quiet splash\n"
+            ),
+        );
+    }
+    write(
+        &mut facts,
+        "/boot/efi/loader/loader.conf",
+        "default Pop_OS-current\n",
+    );
+    write(&mut facts, "/etc/kernelstub/configuration", "{}\n");
+    reread(&mut facts);
+    facts.boot.default_entry = Some(format!("{ESP}/loader/entries/Pop_OS-current.conf"));
+    facts
+}
+
+#[test]
+fn kernelstub_is_asked_once_and_never_to_take_out() {
+    let facts = pop();
+    let plan1 = plan(&facts, &gpu("01:00.0"));
+    assert_eq!(plan1.refusals, []);
+    let lines = commands(&plan1.changes);
+    assert!(
+        lines.contains(&"kernelstub".into()),
+        "the new initramfs: {lines:?}"
+    );
+    let keep = &plan1.trial.as_ref().expect("a trial").keep;
+    let lines = commands(keep);
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("kernelstub --add-options vfio-pci.ids=")),
+        "{lines:?}"
+    );
+    let outputs = keep.iter().find_map(|change| match change {
+        Change::Run { argv, outputs, .. } if argv[0] == "kernelstub" => Some(outputs),
+        _ => None,
+    });
+    assert_eq!(
+        outputs.expect("the command").len(),
+        7,
+        "configuration, two entries, kernels and images"
+    );
+
+    let mut facts = without_iommu(facts);
+    facts.machine.cpu.vendor = CpuVendor::Amd;
+    facts.iommu.firmware_table = Measured::Value(Some("IVRS".into()));
+    let path = format!("{ESP}/loader/entries/Pop_OS-current.conf");
+    let text = facts
+        .text(&path)
+        .expect("an entry")
+        .replace("quiet", "amd_iommu=off quiet");
+    write(&mut facts, &path, &text);
+    facts.kernel.cmdline = Measured::Value("root=UUID=1 ro amd_iommu=off".into());
+    let chosen = facts.boot.default_entry.clone();
+    reread(&mut facts);
+    facts.boot.default_entry = chosen;
+    assert!(refusals(&facts, &gpu("01:00.0")).contains(&"stack.kernelstub".into()));
+}
+
+#[test]
+fn an_old_loader_without_a_default_would_start_ours() {
+    let mut facts = systemd_boot_host();
+    facts.boot.loader_info = Some("systemd-boot 249.11-0ubuntu3".into());
+    assert_eq!(refusals(&facts, &gpu("01:00.0")), ["stack.loader-version"]);
+    write(
+        &mut facts,
+        "/boot/efi/loader/loader.conf",
+        "default 1ab0*\n",
+    );
+    assert_eq!(refusals(&facts, &gpu("01:00.0")), [""; 0]);
+}
+
+#[test]
+fn stacks_that_are_not_written_to_say_what_to_do() {
+    for (loader, id, word) in [
+        (
+            BootLoader::NixOs,
+            "stack.nixos",
+            "boot.kernelParams = [ \"intel_iommu=on\"",
+        ),
+        (BootLoader::Refind, "stack.loader", "refind_linux.conf"),
+        (
+            BootLoader::Bootc,
+            "stack.loader",
+            "kargs = [\"intel_iommu=on\"",
+        ),
+        (
+            BootLoader::ProxmoxBootTool,
+            "stack.loader",
+            "proxmox-boot-tool refresh",
+        ),
+        (
+            BootLoader::TransactionalUpdate,
+            "stack.loader",
+            "transactional-update",
+        ),
+        (
+            BootLoader::Sdbootutil,
+            "stack.loader",
+            "sdbootutil update-all-entries",
+        ),
+        (BootLoader::Limine, "stack.loader", "limine-update"),
+    ] {
+        let mut facts = without_iommu(debian());
+        facts.boot.loader = Measured::Value(loader);
+        let plan1 = plan(&facts, &gpu("01:00.0"));
+        let ids: Vec<_> = plan1.refusals.iter().map(|r| r.id.as_str()).collect();
+        assert_eq!(ids, [id]);
+        let way_out = &plan1.refusals[0].way_out;
+        assert!(way_out.contains(word), "{way_out}");
+        assert!(way_out.contains("vfio-pci"), "{way_out}");
+        assert_eq!(plan1.changes, []);
+    }
+}
+
+#[test]
+fn the_nixos_module_is_complete() {
+    let mut facts = debian();
+    facts.boot.loader = Measured::Value(BootLoader::NixOs);
+    let plan1 = plan(&facts, &gpu("01:00.0"));
+    let (_, module) = plan1.refusals[0]
+        .way_out
+        .split_once("\n\n")
+        .expect("the module");
+    assert_eq!(
+        module,
+        "{ ... }:\n{\n  boot.kernelParams = [ \"vfio-pci.ids=10de:1f08,10de:10f9,10de:1adb\" ];\n  boot.initrd.kernelModules = [ \"vfio_pci\" \"vfio\" \"vfio_iommu_type1\" ];\n  boot.extraModprobeConfig = \"options vfio-pci ids=10de:1f08,10de:10f9,10de:1adb\";\n}\n"
+    );
+}
+
+#[test]
+fn rpm_ostree_makes_a_deployment() {
+    let mut facts = without_iommu(debian());
+    facts.boot.loader = Measured::Value(BootLoader::RpmOstree);
+    facts.boot.generator = Measured::Value(Generator::RpmOstree);
+    facts.kernel.cmdline =
+        Measured::Value("BOOT_IMAGE=(hd0)/x root=UUID=1 rw ostree=/ostree/boot.1/x".into());
+    let intent = Intent {
+        iommu_only: true,
+        ..Intent::default()
+    };
+    let plan1 = plan(&facts, &intent);
+    assert_eq!(plan1.refusals, []);
+    let [Change::Run { argv, undo, .. }] = &plan1.changes[..] else {
+        panic!("{:?}", plan1.changes)
+    };
+    assert_eq!(
+        argv.join(" "),
+        "rpm-ostree kargs --append-if-missing=intel_iommu=on"
+    );
+    assert_eq!(
+        undo.as_ref().expect("undo").join(" "),
+        "rpm-ostree kargs --delete-if-present=intel_iommu=on"
+    );
+    assert!(notices(&plan1).contains(&"boot.previous-deployment"));
+    // The new deployment is what starts next.
+    facts.boot.entries = vec![BootEntry {
+        path: "/boot/loader/entries/ostree-2.conf".into(),
+        options: Measured::Value("root=UUID=1 rw ostree=/ostree/boot.0/x intel_iommu=on".into()),
+        ..BootEntry::default()
+    }];
+    facts.boot.default_entry = Some("/boot/loader/entries/ostree-2.conf".into());
+    assert_eq!(plan(&facts, &intent).changes, []);
+}
+
+#[test]
+fn a_command_line_with_an_open_quote_is_left_alone() {
+    let mut facts = systemd_boot_host();
+    write(
+        &mut facts,
+        &entry_path(OLD),
+        &entry_text(OLD, &format!("dyndbg=\"file {OPTIONS}")),
+    );
+    reread(&mut facts);
+    assert_eq!(refusals(&facts, &gpu("01:00.0")), ["stack.entries"]);
+}

@@ -20,7 +20,15 @@ use crate::{
 
 pub(super) fn check_all(view: &View<'_>, found: &mut Vec<Finding>) {
     let facts = view.facts;
-    let plan = &view.iommu_plan;
+    let mut plan = view.iommu_plan.clone();
+    plan.refusals
+        .extend(crate::rules::stack::generator_refusals(facts));
+    for refusal in &mut plan.refusals {
+        if refusal.id == "stack.nixos" {
+            refusal.id = "stack.loader".into();
+        }
+    }
+    let plan = &plan;
     found.push(recognised(
         plan,
         &Stack {

@@ -5,6 +5,7 @@
 //! claims   does the host need any of them?
 //! groups   can their IOMMU groups be given away?
 //! display  does the host keep a picture?
+//! preflight would the next boot fail for another reason?
 //! iommu    is translation on, and what turns it on?
 //! kernels  which kernels can do it?
 //! binding  ids or address, for each function
@@ -17,6 +18,7 @@ pub(crate) mod display;
 mod groups;
 pub(crate) mod iommu;
 mod kernels;
+mod preflight;
 mod select;
 pub(crate) mod stack;
 mod verify;
@@ -107,6 +109,7 @@ fn staged(facts: &Facts, intent: &Intent, stage: Stage) -> Plan {
     claims::check(&mut draft);
     groups::check(&mut draft);
     display::check(&mut draft);
+    preflight::check(&mut draft);
     let iommu_words = iommu::words(&mut draft);
     let kernels = kernels::check(&mut draft);
     let bindings = if intent.iommu_only {

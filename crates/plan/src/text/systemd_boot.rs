@@ -199,10 +199,14 @@ pub fn default_entry(entries: &[Entry<'_>], choice: Choice<'_>) -> Option<usize>
             "@saved" => choice.last?,
             pattern => pattern,
         };
-        order
-            .iter()
-            .copied()
-            .find(|&number| matches(pattern, entries[number].id))
+        let first = |pattern: &str| {
+            order
+                .iter()
+                .copied()
+                .find(|&number| matches(pattern, entries[number].id))
+        };
+        // kernelstub leaves the ending out, which older loaders did too.
+        first(pattern).or_else(|| first(&alloc::format!("{pattern}.conf")))
     };
     find(choice.variable)
         .or_else(|| find(choice.configured))
@@ -343,6 +347,19 @@ mod tests {
             if versions(a, b).is_le() && versions(b, c).is_le() {
                 prop_assert!(versions(a, c).is_le(), "{} {} {}", a, b, c);
             }
+        }
+
+        /// bootctl 254 lists them in the same order.
+        #[test]
+        fn an_id_that_begins_with_a_dash_comes_last(
+            id in "[A-Za-z0-9][A-Za-z0-9.+_-]{0,12}",
+            ours in prop::sample::select(&["_-passthru-trial.conf", "_-passthru-without.conf"][..]),
+            key in prop::option::of("[a-z]{1,4}"),
+        ) {
+            let id = alloc::format!("{id}.conf");
+            let theirs = Entry { id: &id, sort_key: key.as_deref(), ..Entry::default() };
+            let ours = Entry { id: ours, ..Entry::default() };
+            prop_assert_eq!(compare(&theirs, &ours), Ordering::Less);
         }
 
         #[test]

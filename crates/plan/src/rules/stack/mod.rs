@@ -51,8 +51,11 @@ pub(super) fn changes(
     let facts = draft.facts;
     let mut words = iommu_words.to_vec();
     words.extend(words::binding_words(draft, bindings));
-    let supported = [loader::is_supported(draft), generator::is_supported(draft)];
-    if supported.contains(&false) || (draft.chosen.is_empty() && !draft.intent.iommu_only) {
+    let loader = loader::is_supported(draft, &words);
+    // The IOMMU alone needs no initramfs, and NixOS's refusal says all there is to do.
+    let nixos = facts.boot.loader.is(&crate::facts::BootLoader::NixOs);
+    let generator = draft.intent.iommu_only || nixos || generator::is_supported(draft);
+    if !loader || !generator || (draft.chosen.is_empty() && !draft.intent.iommu_only) {
         return Outcome {
             words,
             ..Outcome::default()
@@ -132,6 +135,20 @@ fn on_trial(
         trial::units(facts, program, words),
         trial.changes,
     ))
+}
+
+/// Why this host's initramfs cannot be changed, if so.
+pub(crate) fn generator_refusals(facts: &Facts) -> Vec<crate::plan::Refusal> {
+    let intent = crate::intent::Intent::default();
+    let mut draft = Draft {
+        facts,
+        intent: &intent,
+        chosen: Vec::new(),
+        refusals: Vec::new(),
+        notices: Vec::new(),
+    };
+    generator::is_supported(&mut draft);
+    draft.refusals
 }
 
 /// Words that turn the IOMMU off for good and have to go.

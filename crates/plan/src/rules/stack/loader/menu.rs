@@ -28,6 +28,8 @@ use crate::{
 /// Read by kernel-install, sdbootutil, mkinitcpio and ukify.
 pub(super) const CMDLINE: &str = "/etc/kernel/cmdline";
 const CMDLINE_DEFAULT: &str = "/usr/lib/kernel/cmdline";
+/// Options of every entry that kernelstub makes.
+const KERNELSTUB: &str = "/etc/kernelstub/configuration";
 /// Before the words that passthru has put on the other entries.
 const RECORD: &str = "# Words of passthru on the other entries: ";
 const TITLE_WITHOUT: &str = "without passthru";
@@ -48,6 +50,8 @@ enum Maker {
     UnifiedMkinitcpio,
     /// Unified images by dracut.
     UnifiedDracut,
+    /// Pop!_OS: entries, kernels and images by kernelstub, from a configuration of its own.
+    Kernelstub,
 }
 
 impl Maker {
@@ -60,7 +64,7 @@ impl Maker {
 
     /// It takes the words of entries that it makes later from [`CMDLINE`].
     fn reads_cmdline(self) -> bool {
-        !matches!(self, Self::Hand | Self::UnifiedDracut)
+        !matches!(self, Self::Hand | Self::UnifiedDracut | Self::Kernelstub)
     }
 }
 
@@ -143,6 +147,7 @@ pub(super) fn steps(
     }
     let line = Line::of(draft, &menu.own, words);
     menu.refuse_what_stays(draft);
+    menu.refuse_kernelstub(draft, &line);
     let visible = draft.intent.trial == TrialBoot::Never;
     if visible {
         menu.menu_notice(draft);
@@ -188,6 +193,17 @@ impl<'a> Menu<'a> {
             .into_iter()
             .find_map(|middle| default.path.split_once(middle))
             .map(|(place, _)| place.to_string())?;
+        let conf = facts
+            .text(&format!("{place}/loader/loader.conf"))
+            .unwrap_or_default();
+        if is_old(facts) && systemd_boot::setting(conf, "default").is_none() {
+            draft.refuse(
+                "stack.loader-version",
+                format!("systemd-boot before 250 starts the last entry of its menu, and {place}/loader/loader.conf names no other: an entry of passthru's would become the default."),
+                format!("Name the entry that starts today in {place}/loader/loader.conf (default {}), or update the boot loader (sudo bootctl update), and plan again.", default.id),
+            );
+            return None;
+        }
         Some(Self {
             facts,
             maker,
@@ -257,7 +273,8 @@ impl<'a> Menu<'a> {
                 options.is_some_and(|options| !line.holds(options))
             })
             .collect();
-        let rebuilds = self.maker.is_unified() && !lacks.is_empty();
+        let rebuilds =
+            (self.maker.is_unified() || self.maker == Maker::Kernelstub) && !lacks.is_empty();
 
         let mut before = self.way_back(words);
         let guards = images && self.can_start_once().is_ok();
@@ -330,6 +347,7 @@ impl<'a> Menu<'a> {
             .any(|name| name.contains("systemd-boot"));
         match self.maker {
             Maker::KernelInstall | Maker::UnifiedKernelInstall => !hook,
+            Maker::Kernelstub => true,
             // Of unified images, the generator's own run makes them.
             Maker::Hand | Maker::Grub | Maker::UnifiedMkinitcpio | Maker::UnifiedDracut => false,
         }
@@ -854,6 +872,29 @@ impl<'a> Menu<'a> {
                 self.normal().map(expect).collect(),
                 "makes the unified kernel images anew, with the command line in them",
             )],
+            Maker::Kernelstub => {
+                let files = self.normal().flat_map(|entry| {
+                    core::iter::once(&entry.path)
+                        .chain(&entry.linux)
+                        .chain(&entry.initrds)
+                });
+                let mut argv = vec![String::from("kernelstub")];
+                if !words.is_empty() {
+                    argv.extend(["--add-options".to_string(), words.join(" ")]);
+                }
+                let mut outputs: Vec<Output> = vec![output(&KERNELSTUB.into())];
+                for file in files {
+                    if !outputs.iter().any(|known| known.path == *file) {
+                        outputs.push(output(file));
+                    }
+                }
+                vec![run(
+                    argv,
+                    outputs,
+                    self.normal().map(expect).collect(),
+                    "brings the new initramfs, and the command line, to where the boot loader reads them, and keeps the words for kernels to come",
+                )]
+            }
             Maker::Hand | Maker::Grub => Vec::new(),
         }
     }
@@ -908,6 +949,17 @@ impl<'a> Menu<'a> {
 
     /// A word that has to go and stands where no edit reaches.
     fn refuse_what_stays(&self, draft: &mut Draft<'_>) {
+        let normal: Vec<&str> = self.normal().map(|entry| entry.path.as_str()).collect();
+        for (place, cmdline) in cmdlines(self.facts) {
+            let ours = place == CMDLINE || normal.contains(&place.as_str());
+            if ours && !kargs::is_closed(&cmdline) {
+                draft.refuse(
+                    "stack.entries",
+                    format!("The kernel command line in {place} has a quote that is not closed: a word that is added to it would be part of another."),
+                    format!("Close the quote in {place}, and plan again."),
+                );
+            }
+        }
         let running = self.facts.kernel.cmdline.value().map_or("", String::as_str);
         for word in line::off_words(draft) {
             if !kargs::has_word(running, &word) {
@@ -932,6 +984,26 @@ impl<'a> Menu<'a> {
         }
     }
 
+    /// kernelstub takes options out by making a set of them, which loses their order (`-d`), and so
+    /// passthru does not ask it to.
+    fn refuse_kernelstub(&self, draft: &mut Draft<'_>, line: &Line) {
+        if self.maker != Maker::Kernelstub {
+            return;
+        }
+        let options = self.default.options.value().map_or("", String::as_str);
+        let gone: Vec<&str> = kargs::words(options)
+            .filter(|word| line.goes(word))
+            .map(|word| word.raw)
+            .collect();
+        if !gone.is_empty() {
+            draft.refuse(
+                "stack.kernelstub",
+                format!("{} has to go from the kernel command line, and kernelstub cannot take options out without changing the order of the others.", gone.join(" ")),
+                format!("Edit kernel_options in {KERNELSTUB}, run: sudo kernelstub, reboot, and plan again."),
+            );
+        }
+    }
+
     /// Says so if the menu, and with it the way back, does not show by itself.
     fn menu_notice(&self, draft: &mut Draft<'_>) {
         if self.maker == Maker::Grub {
@@ -952,6 +1024,19 @@ impl<'a> Menu<'a> {
             );
         }
     }
+}
+
+/// The running systemd-boot orders entries as it did before version 250.
+fn is_old(facts: &Facts) -> bool {
+    let info = facts.boot.loader_info.as_deref().unwrap_or_default();
+    info.strip_prefix("systemd-boot ")
+        .and_then(|rest| {
+            let end = rest
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(rest.len());
+            rest[..end].parse::<u32>().ok()
+        })
+        .is_some_and(|version| version < 250)
 }
 
 /// An entry for emergencies, which stays as it is.
@@ -998,6 +1083,7 @@ fn maker(draft: &mut Draft<'_>) -> Option<Maker> {
         BootLoader::SystemdBootKernelInstall => Some(Maker::KernelInstall),
         BootLoader::SystemdBoot => Some(Maker::Hand),
         BootLoader::GrubBls => Some(Maker::Grub),
+        BootLoader::Kernelstub => Some(Maker::Kernelstub),
         BootLoader::UnifiedKernelImage => unified_maker(draft),
         _ => None,
     }

@@ -5,12 +5,10 @@ mod grub_layout;
 mod grub_trial;
 mod line;
 mod menu;
+mod ostree;
+mod refused;
 
-use alloc::{
-    format,
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{format, string::String, vec::Vec};
 
 use crate::{
     change::Change,
@@ -47,6 +45,8 @@ pub(super) fn steps(
 ) -> Steps {
     if is_menu(draft.facts) {
         menu::steps(draft, words, trial_words, images)
+    } else if is_ostree(draft.facts) {
+        ostree::steps(draft, words)
     } else {
         grub::steps(draft, words, trial_words)
     }
@@ -61,14 +61,22 @@ fn is_menu(facts: &Facts) -> bool {
                 | BootLoader::SystemdBoot
                 | BootLoader::UnifiedKernelImage
                 | BootLoader::GrubBls
+                | BootLoader::Kernelstub
         )
     )
+}
+
+fn is_ostree(facts: &Facts) -> bool {
+    facts.boot.loader.is(&BootLoader::RpmOstree)
 }
 
 /// Words that passthru has configured on this host, as one command line.
 pub(super) fn own_words(facts: &Facts) -> String {
     if is_menu(facts) {
         return menu::own_words(facts);
+    }
+    if is_ostree(facts) {
+        return ostree::own_words(facts);
     }
     grub::own_words(facts)
 }
@@ -78,23 +86,25 @@ pub(super) fn own_words(facts: &Facts) -> String {
 pub(super) fn cmdlines(facts: &Facts) -> Vec<(String, String)> {
     if is_menu(facts) {
         menu::cmdlines(facts)
+    } else if is_ostree(facts) {
+        ostree::cmdlines(facts)
     } else {
         Vec::new()
     }
 }
 
-/// The loader is one that passthru can configure; else it is refused by name.
-pub(super) fn is_supported(draft: &mut Draft<'_>) -> bool {
-    let boot = &draft.facts.boot;
-    let later =
-        "passthru devices, doctor and capture work on this host; binding at boot does not yet.";
+/// The loader is one that passthru can configure; else it is refused by name, with what to do with
+/// `words` by hand.
+pub(super) fn is_supported(draft: &mut Draft<'_>, words: &[String]) -> bool {
+    let facts = draft.facts;
+    let boot = &facts.boot;
     match boot.loader.value() {
+        Some(_) if is_menu(facts) || is_ostree(facts) => return true,
         Some(BootLoader::Grub | BootLoader::Grub2) if boot.grub_dropins.value().is_some() => {
             return true;
         }
-        Some(_) if is_menu(draft.facts) => return true,
         Some(BootLoader::Grub | BootLoader::Grub2) => {
-            let why = boot.grub_dropins.why_not().unwrap_or_default().to_string();
+            let why = boot.grub_dropins.why_not().unwrap_or_default();
             draft.refuse(
                 "stack.loader",
                 format!(
@@ -103,24 +113,16 @@ pub(super) fn is_supported(draft: &mut Draft<'_>) -> bool {
                 "Run passthru on the host itself.",
             );
         }
-        Some(loader) => draft.refuse(
-            "stack.loader",
-            format!(
-                "The boot loader is {}, which is not supported yet.",
-                loader.name()
-            ),
-            later,
-        ),
+        Some(loader) => refused::refuse(draft, *loader, words),
         None => {
             let why = boot
                 .loader
                 .why_not()
-                .unwrap_or("no known boot loader was found")
-                .to_string();
+                .unwrap_or("no known boot loader was found");
             draft.refuse(
                 "stack.loader",
                 format!("Which boot loader starts this host is not clear: {why}."),
-                later,
+                "passthru devices, doctor and capture work on this host; binding at boot does not yet.",
             );
         }
     }
