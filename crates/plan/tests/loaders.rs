@@ -1147,7 +1147,7 @@ fn a_command_line_with_an_open_quote_is_left_alone() {
     write(
         &mut facts,
         &entry_path(OLD),
-        &entry_text(OLD, &format!("dyndbg=\"file {OPTIONS}")),
+        &entry_text(OLD, &format!("{OPTIONS} dyndbg=\"file x")),
     );
     reread(&mut facts);
     assert_eq!(refusals(&facts, &gpu("01:00.0")), ["stack.entries"]);

@@ -1,0 +1,449 @@
+//! Loaders whose entries are files of their own: systemd-boot (entries by kernel-install or by hand),
+//! unified kernel images, and GRUB with entries of the Boot Loader Specification.
+//!
+//! The partition is FAT as a rule: no rename is atomic there, and kernel-install and the generators
+//! write over kernels and images in place. So the way back comes first: copies of what starts today,
+//! under names of our own, and an entry for them that is started once should the power fail while
+//! the others are made anew.
+
+mod make;
+mod refuse;
+mod trial;
+mod way_back;
+
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec,
+    vec::Vec,
+};
+
+use super::{Steps, Trial, line, line::Line};
+use crate::{
+    change::{Change, Expect, Output},
+    facts::{BootEntry, BootLoader, Facts},
+    intent::TrialBoot,
+    rules::{
+        Draft,
+        stack::{edit, removal, trial as service},
+    },
+    text::{bls, kargs, shell, systemd_boot},
+};
+
+/// Read by kernel-install, sdbootutil, mkinitcpio and ukify.
+pub(super) const CMDLINE: &str = "/etc/kernel/cmdline";
+const CMDLINE_DEFAULT: &str = "/usr/lib/kernel/cmdline";
+/// Options of every entry that kernelstub makes.
+const KERNELSTUB: &str = "/etc/kernelstub/configuration";
+/// Before the words that passthru has put on the other entries.
+const RECORD: &str = "# Words of passthru on the other entries: ";
+const TITLE_WITHOUT: &str = "without passthru";
+const TITLE_TRIAL: &str = ", with passthru (trial)";
+
+/// Who makes the entries, and so what has to be done beside editing them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Maker {
+    /// kernel-install writes entries and copies kernels and images beside them.
+    KernelInstall,
+    /// Nobody: entries are written by hand.
+    Hand,
+    /// Entries of GRUB, kept by grubby and kernel-install's plugins.
+    Grub,
+    /// Unified images by kernel-install.
+    UnifiedKernelInstall,
+    /// Unified images by mkinitcpio's presets.
+    UnifiedMkinitcpio,
+    /// Unified images by dracut.
+    UnifiedDracut,
+    /// Pop!_OS: entries, kernels and images by kernelstub, from a configuration of its own.
+    Kernelstub,
+}
+
+impl Maker {
+    fn is_unified(self) -> bool {
+        matches!(
+            self,
+            Self::UnifiedKernelInstall | Self::UnifiedMkinitcpio | Self::UnifiedDracut
+        )
+    }
+
+    /// It takes the words of entries that it makes later from [`CMDLINE`].
+    fn reads_cmdline(self) -> bool {
+        !matches!(self, Self::Hand | Self::UnifiedDracut | Self::Kernelstub)
+    }
+}
+
+/// The entries of this host.
+struct Menu<'a> {
+    facts: &'a Facts,
+    maker: Maker,
+    /// Where the loader's directories are: `/boot/efi`.
+    place: String,
+    /// What starts by default, and is the pattern of our entries.
+    default: &'a BootEntry,
+    /// Words of passthru on the entries now.
+    own: String,
+}
+
+/// File names of passthru's entries. systemd-boot puts entries without a `sort-key` last, and of
+/// these the one with the oldest version: a text that begins with `-` is older than all that do not,
+/// and `_` does not count (`strverscmp_improved`). GRUB compares as rpm does, where `~` is older
+/// than anything. So neither ever becomes the default by its place.
+fn names(loader: Option<&BootLoader>) -> [&'static str; 2] {
+    if loader == Some(&BootLoader::GrubBls) {
+        ["~passthru-without.conf", "~passthru-trial.conf"]
+    } else {
+        ["_-passthru-without.conf", "_-passthru-trial.conf"]
+    }
+}
+
+/// Words that passthru has put on the entries of this host: they are written into the entry
+/// "… without passthru". Without that, those that can only be passthru's.
+pub(super) fn own_words(facts: &Facts) -> String {
+    let [without, _] = names(facts.boot.loader.value());
+    let recorded = facts
+        .files
+        .keys()
+        .filter(|path| path.ends_with(without))
+        .filter_map(|path| facts.text(path))
+        .find_map(|text| text.lines().find_map(|line| line.strip_prefix(RECORD)));
+    match recorded {
+        Some(words) => words.trim().into(),
+        None => line::certain_words(facts.text(CMDLINE).unwrap_or_default()),
+    }
+}
+
+/// Command lines that are configured, and where: for those who look for words of others.
+pub(crate) fn cmdlines(facts: &Facts) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    if let Some(text) = facts.text(CMDLINE) {
+        found.push((CMDLINE.to_string(), text.to_string()));
+    }
+    for entry in facts
+        .boot
+        .entries
+        .iter()
+        .filter(|entry| !entry.is_passthrus())
+    {
+        if let Some(options) = entry.options.value() {
+            found.push((entry.path.clone(), options.clone()));
+        }
+    }
+    found
+}
+
+/// What the loader needs done.
+pub(super) fn steps(
+    draft: &mut Draft<'_>,
+    words: &[String],
+    trial_words: &[String],
+    images: &[Change],
+) -> Steps {
+    let nothing = Steps {
+        before: Vec::new(),
+        trial: Err("the plan is refused".into()),
+        keep: Vec::new(),
+    };
+    let Some(menu) = Menu::of(draft) else {
+        return nothing;
+    };
+    if words.is_empty() && menu.own.is_empty() && line::off_words(draft).is_empty() {
+        return nothing;
+    }
+    let line = Line::of(draft, &menu.own, words);
+    menu.refuse_what_stays(draft);
+    menu.refuse_kernelstub(draft, &line);
+    let visible = draft.intent.trial == TrialBoot::Never;
+    if visible {
+        menu.menu_notice(draft);
+    }
+    menu.steps(&line, words, trial_words, images)
+}
+
+impl<'a> Menu<'a> {
+    fn of(draft: &mut Draft<'a>) -> Option<Self> {
+        let facts = draft.facts;
+        let maker = maker(draft)?;
+        let boot = &facts.boot;
+        let by_default = boot
+            .default_entry
+            .as_ref()
+            .and_then(|path| boot.entries.iter().find(|entry| entry.path == *path))
+            .filter(|entry| !entry.is_passthrus());
+        let first = || {
+            boot.entries
+                .iter()
+                .filter(|entry| !entry.is_passthrus() && entry.unified == maker.is_unified())
+                .find(|entry| entry.unified || entry.linux.is_some())
+        };
+        let usable = by_default.filter(|entry| entry.unified || entry.linux.is_some());
+        let Some(default) = usable.or_else(first) else {
+            draft.refuse(
+                "stack.entries",
+                "No boot entry of this host's Linux was found, so there is none to add words to.",
+                "Mount the partition that the boot loader reads (/boot, /efi or /boot/efi), run passthru as root, and plan again.",
+            );
+            return None;
+        };
+        if default.options.value().is_none() {
+            let why = default.options.why_not().unwrap_or_default().to_string();
+            draft.refuse(
+                "stack.entries",
+                format!("The kernel command line of the entry that starts by default is not known: {why}."),
+                "Run passthru as root on the host itself.",
+            );
+            return None;
+        }
+        let place = ["/loader/entries/", "/EFI/Linux/"]
+            .into_iter()
+            .find_map(|middle| default.path.split_once(middle))
+            .map(|(place, _)| place.to_string())?;
+        let conf = facts
+            .text(&format!("{place}/loader/loader.conf"))
+            .unwrap_or_default();
+        if is_old(facts) && systemd_boot::setting(conf, "default").is_none() {
+            draft.refuse(
+                "stack.loader-version",
+                format!("systemd-boot before 250 starts the last entry of its menu, and {place}/loader/loader.conf names no other: an entry of passthru's would become the default."),
+                format!("Name the entry that starts today in {place}/loader/loader.conf (default {}), or update the boot loader (sudo bootctl update), and plan again.", default.id),
+            );
+            return None;
+        }
+        Some(Self {
+            facts,
+            maker,
+            place,
+            default,
+            own: own_words(facts),
+        })
+    }
+
+    fn path(&self, name: &str) -> String {
+        format!("{}/loader/entries/{name}", self.place)
+    }
+
+    fn without_name(&self) -> &'static str {
+        names(self.facts.boot.loader.value())[0]
+    }
+
+    fn trial_name(&self) -> &'static str {
+        names(self.facts.boot.loader.value())[1]
+    }
+
+    /// Entries that start this system normally: same root file system, no rescue entry.
+    fn normal(&self) -> impl Iterator<Item = &'a BootEntry> + '_ {
+        let root = |entry: &BootEntry| {
+            let options = entry.options.value()?;
+            kargs::last_value(options, "root")
+        };
+        let mine = root(self.default);
+        self.facts.boot.entries.iter().filter(move |entry| {
+            !entry.is_passthrus()
+                && (entry.linux.is_some() || entry.unified)
+                && root(entry) == mine
+                && (mine.is_some() || entry.machine_id == self.default.machine_id)
+                && !is_rescue(entry)
+        })
+    }
+
+    /// The text of [`CMDLINE`] as it is, or as it would be without passthru.
+    fn cmdline(&self) -> (Option<&'a str>, String) {
+        if let Some(text) = self.facts.text(CMDLINE) {
+            return (Some(text), text.into());
+        }
+        let source = self
+            .facts
+            .text(CMDLINE_DEFAULT)
+            .map(str::to_string)
+            .or_else(|| self.default.options.value().cloned())
+            .or_else(|| line::of_running(self.facts))
+            .unwrap_or_default();
+        let text = Line::without(&self.own).on(source.trim());
+        (None, format!("{text}\n"))
+    }
+
+    fn steps(
+        &self,
+        line: &Line,
+        words: &[String],
+        trial_words: &[String],
+        made: &[Change],
+    ) -> Steps {
+        let images = !made.is_empty();
+        // Whether entries have to be made anew to carry the words.
+        let lacks: Vec<&BootEntry> = self
+            .normal()
+            .filter(|entry| {
+                let options = entry.options.value();
+                options.is_some_and(|options| !line.holds(options))
+            })
+            .collect();
+        let rebuilds =
+            (self.maker.is_unified() || self.maker == Maker::Kernelstub) && !lacks.is_empty();
+
+        let mut before = self.way_back(words);
+        let guards = images && self.can_start_once().is_ok();
+        if self.maker.reads_cmdline() && self.facts.text(CMDLINE).is_none() {
+            before.extend(edit(
+                self.facts,
+                CMDLINE,
+                self.cmdline().1,
+                0o644,
+                "without it, an entry for a new kernel takes its words from whatever boot is running, a trial included",
+            ));
+        }
+        if guards {
+            before.push(self.start_once(
+                self.without_name(),
+                "until the others are made anew: a power cut now boots the untouched copy",
+            ));
+        }
+
+        let mut keep = self.cmdline_change(line);
+        let guards_keep =
+            (rebuilds || (images && self.copies_images())) && self.can_start_once().is_ok();
+        if rebuilds && guards_keep && !guards {
+            keep.push(self.start_once(
+                self.without_name(),
+                "until the images are made anew: a power cut now boots the untouched copy",
+            ));
+        }
+        if rebuilds || (images && self.copies_images()) {
+            keep.extend(self.rebuild(words, &line.remove, made));
+        } else {
+            keep.extend(self.entry_edits(&lacks, line));
+        }
+        keep.extend(self.record_change(&before, words));
+        keep.extend(self.trial_removal());
+        let waits_for_ours = self.one_shot().is_some_and(|id| {
+            [self.without_name(), self.trial_name()].contains(&self.file_name(id).as_str())
+        });
+        if guards || guards_keep || waits_for_ours {
+            keep.push(self.start_once("", "the next boot is the normal one again"));
+        }
+        Steps {
+            before,
+            trial: self.trial(line, words, trial_words, made),
+            keep,
+        }
+    }
+
+    fn title(&self) -> &str {
+        self.default.title.as_deref().unwrap_or("Linux")
+    }
+}
+
+/// The running systemd-boot orders entries as it did before version 250.
+fn is_old(facts: &Facts) -> bool {
+    let info = facts.boot.loader_info.as_deref().unwrap_or_default();
+    info.strip_prefix("systemd-boot ")
+        .and_then(|rest| {
+            let end = rest
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(rest.len());
+            rest[..end].parse::<u32>().ok()
+        })
+        .is_some_and(|version| version < 250)
+}
+
+/// An entry for emergencies, which stays as it is.
+fn is_rescue(entry: &BootEntry) -> bool {
+    let name = format!(
+        "{} {}",
+        entry.id,
+        entry.title.as_deref().unwrap_or_default()
+    )
+    .to_lowercase();
+    let images = entry.initrds.iter().map(|path| path.to_lowercase());
+    ["rescue", "fallback", "recovery"]
+        .iter()
+        .any(|word| name.contains(word) || images.clone().any(|image| image.contains(word)))
+}
+
+/// A file with a command line: blanks and line ends separate words, lines that begin with `#` are
+/// comments (which not every reader knows, and which then are words).
+fn on_file(line: &Line, text: &str) -> String {
+    let mut pieces = Vec::new();
+    let mut at = 0;
+    for part in text.split_inclusive('\n') {
+        let body = part.trim_end_matches(['\n', '\r']);
+        if !body.trim_start().starts_with('#') && !body.trim().is_empty() {
+            pieces.push(at..at + body.len());
+        }
+        at += part.len();
+    }
+    if pieces.is_empty() {
+        let line_end = if text.is_empty() || text.ends_with('\n') {
+            ""
+        } else {
+            "\n"
+        };
+        return format!("{text}{line_end}{}\n", line.add.join(" "));
+    }
+    kargs::edited_pieces(text, &pieces, &line.add, |word| line.goes(word))
+}
+
+/// Who makes the entries of this host; a refusal if that is not known.
+fn maker(draft: &mut Draft<'_>) -> Option<Maker> {
+    let facts = draft.facts;
+    match facts.boot.loader.value()? {
+        BootLoader::SystemdBootKernelInstall => Some(Maker::KernelInstall),
+        BootLoader::SystemdBoot => Some(Maker::Hand),
+        BootLoader::GrubBls => Some(Maker::Grub),
+        BootLoader::Kernelstub => Some(Maker::Kernelstub),
+        BootLoader::UnifiedKernelImage => unified_maker(draft),
+        _ => None,
+    }
+}
+
+fn unified_maker(draft: &mut Draft<'_>) -> Option<Maker> {
+    let facts = draft.facts;
+    let install = facts.files.iter().filter(|(path, _)| {
+        *path == "/etc/kernel/install.conf" || path.starts_with("/etc/kernel/install.conf.d/")
+    });
+    let layout = shell::evaluate(install.filter_map(|(path, _)| facts.text(path)))
+        .remove("layout")
+        .flatten();
+    let presets = facts.files.iter().any(|(path, _)| {
+        path.starts_with("/etc/mkinitcpio.d/")
+            && facts.text(path).is_some_and(|text| {
+                shell::assignments(text)
+                    .iter()
+                    .any(|assignment| assignment.name.ends_with("_uki"))
+            })
+    });
+    let dracut = facts.files.iter().any(|(path, _)| {
+        path.starts_with("/etc/dracut.conf")
+            && facts.text(path).is_some_and(|text| {
+                shell::evaluate([text]).remove("uefi").flatten().as_deref() == Some("yes")
+            })
+    });
+    let maker = if layout.as_deref() == Some("uki") {
+        Maker::UnifiedKernelInstall
+    } else if presets {
+        Maker::UnifiedMkinitcpio
+    } else if dracut {
+        Maker::UnifiedDracut
+    } else {
+        draft.refuse(
+            "stack.unified-image",
+            "This host starts a unified kernel image, and what makes it is not known: neither kernel-install (layout=uki), nor a preset of mkinitcpio, nor dracut (uefi=yes).",
+            "If a tool of your own makes the image, add the words that passthru plan shows there and make it anew.",
+        );
+        return None;
+    };
+    if !facts.boot.secure_boot.is(&false) && facts.boot.signer.is_none() {
+        let state = if facts.boot.secure_boot.is(&true) {
+            "Secure Boot is on"
+        } else {
+            "Whether Secure Boot is on was not measured"
+        };
+        draft.refuse(
+            "stack.signed-images",
+            format!("{state}, and nothing on this host signs the kernel images that it makes: one with other words would not start."),
+            "Set up keys of your own (sbctl, or SecureBootPrivateKey= in /etc/kernel/uki.conf) so that kernel-install or mkinitcpio signs what it makes, or turn Secure Boot off in the firmware.",
+        );
+        return None;
+    }
+    Some(maker)
+}
