@@ -81,7 +81,6 @@ pub(super) fn decide(
         rerun: BTreeSet::new(),
     };
     decider.find_new_members()?;
-    decider.reverse_commands();
     let mut after_rerun = Vec::new();
     let mut found = BTreeMap::new();
     for (index, entry) in manifest.entries.iter().enumerate() {
@@ -112,11 +111,22 @@ pub(super) fn decide(
         .actions
         .extend(rerun.iter().map(|&step| Action::Rerun { step }));
     decision.actions.extend(after_rerun);
+    decision.actions.extend(reversed(plan, past));
     let directories = manifest.directories.iter().rev().cloned();
     decision
         .actions
         .extend(directories.map(|path| Action::RemoveDirectory { path }));
     Ok(decision)
+}
+
+/// What commands did outside of files is taken back once the files are: until then, a one-shot may be
+/// what starts a copy that nobody is writing to.
+fn reversed(plan: &Plan, past: &Past) -> impl Iterator<Item = Action> {
+    let outside = |change: &Change| matches!(change, Change::Run { undo: Some(_), outputs, .. } if outputs.is_empty());
+    let steps = plan.changes.iter().enumerate().rev();
+    steps
+        .filter(move |(step, change)| outside(change) && past.started.contains(step))
+        .map(|(step, _)| Action::Reverse { step })
 }
 
 /// Whose work a file is that a command wrote.
@@ -147,23 +157,6 @@ struct Decider<'a, 'e> {
 }
 
 impl Decider<'_, '_> {
-    /// What commands did outside of files is taken back first of all: a one-shot must not start an
-    /// entry that is about to go.
-    fn reverse_commands(&mut self) {
-        for (step, change) in self.plan.changes.iter().enumerate().rev() {
-            if let Change::Run {
-                undo: Some(_),
-                outputs,
-                ..
-            } = change
-                && outputs.is_empty()
-                && self.past.started.contains(&step)
-            {
-                self.decision.actions.push(Action::Reverse { step });
-            }
-        }
-    }
-
     /// Commands whose family has grown since (a kernel was installed) must run again.
     fn find_new_members(&mut self) -> Result<(), Trouble> {
         if self.mode == Mode::Rollback {
