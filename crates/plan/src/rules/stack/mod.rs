@@ -17,7 +17,7 @@ pub(crate) use words::{BIND, own_words};
 use super::{Draft, iommu};
 use crate::{
     change::Change,
-    facts::{Facts, InstalledKernel},
+    facts::{BootLoader, Facts, InstalledKernel},
     intent::TrialBoot,
     measured::Measured,
     plan::{BoundFunction, Trial},
@@ -53,13 +53,19 @@ pub(super) fn changes(
     words.extend(words::binding_words(draft, bindings));
     let loader = loader::is_supported(draft, &words);
     // The IOMMU alone needs no initramfs, and NixOS's refusal says all there is to do.
-    let nixos = facts.boot.loader.is(&crate::facts::BootLoader::NixOs);
+    let nixos = facts.boot.loader.is(&BootLoader::NixOs);
     let generator = draft.intent.iommu_only || nixos || generator::is_supported(draft);
     if !loader || !generator || (draft.chosen.is_empty() && !draft.intent.iommu_only) {
         return Outcome {
             words,
             ..Outcome::default()
         };
+    }
+    if stage == Stage::Apply && !is_boot_tested(facts) {
+        draft.notice(
+            "stack.untested",
+            "passthru's own hosts do not boot this boot loader: its files are written as documented, and no real boot has proved it. Look at the plan closely, and know your way into the boot menu.",
+        );
     }
     let trial_words = trial::words(facts);
     let images = if bindings.is_empty() {
@@ -96,6 +102,15 @@ pub(super) fn changes(
         words,
         changes: first,
         trial: None,
+    }
+}
+
+/// A lab host boots with this loader; the README says which.
+fn is_boot_tested(facts: &Facts) -> bool {
+    match facts.boot.loader.value() {
+        Some(BootLoader::Grub) => facts.boot.grub_dropins.is(&true),
+        Some(BootLoader::SystemdBootKernelInstall | BootLoader::UnifiedKernelImage) => true,
+        _ => false,
     }
 }
 
