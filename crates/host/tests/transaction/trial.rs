@@ -49,27 +49,6 @@ fn tried() -> Plan {
     plan
 }
 
-fn without_checks(change: Change) -> Change {
-    match change {
-        Change::Run {
-            argv,
-            undo,
-            outputs,
-            family,
-            why,
-            ..
-        } => Change::Run {
-            argv,
-            undo,
-            outputs,
-            family,
-            expect: vec![],
-            why,
-        },
-        other => other,
-    }
-}
-
 /// What makes transaction `number` permanent.
 fn keeping(number: u32) -> Plan {
     let mut plan = of(vec![edit(GRUB, Some(GRUB_TEXT), Some(GRUB_AFTER)), grub()]);

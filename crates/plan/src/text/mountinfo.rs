@@ -45,6 +45,19 @@ pub fn parse(text: &str) -> Vec<Mount> {
         .collect()
 }
 
+/// The mount that `path` lies on: the deepest, and of several at one place the last.
+pub fn holding<'a>(mounts: &'a [Mount], path: &str) -> Option<&'a Mount> {
+    let holds = |mount: &&Mount| {
+        let target = mount.target.trim_end_matches('/');
+        path.strip_prefix(target)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    mounts
+        .iter()
+        .filter(holds)
+        .max_by_key(|mount| mount.target.trim_end_matches('/').len())
+}
+
 /// Files and partitions of /proc/swaps, with true for a partition.
 pub fn swaps(text: &str) -> Vec<(String, bool)> {
     text.lines()

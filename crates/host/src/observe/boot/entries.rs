@@ -60,7 +60,7 @@ pub(super) fn observe(
             Ok(text) => mountinfo::parse(&text),
             Err(_) => storage.mounts.value().cloned().unwrap_or_default(),
         };
-        let mount = holding(&mounts, place);
+        let mount = mountinfo::holding(&mounts, place);
         // The same partition may be mounted twice.
         if let Some(mount) = mount.filter(|mount| mount.target == place)
             && !devices.insert(mount.device.clone())
@@ -105,21 +105,8 @@ pub(super) fn observe(
     boot.signer = signer(root, facts);
 }
 
-/// The mount that `path` lies on: the deepest, and of several at one place the last.
-fn holding<'a>(mounts: &'a [Mount], path: &str) -> Option<&'a Mount> {
-    let holds = |mount: &&Mount| {
-        let target = mount.target.trim_end_matches('/');
-        path.strip_prefix(target)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    mounts
-        .iter()
-        .filter(holds)
-        .max_by_key(|mount| mount.target.trim_end_matches('/').len())
-}
-
 fn partition(root: &Root, storage: &Storage, place: &str) -> Option<BootPartition> {
-    let mount = holding(storage.mounts.value()?, place)?;
+    let mount = mountinfo::holding(storage.mounts.value()?, place)?;
     let free = if root.is_live() {
         match root.free_bytes(place) {
             Ok(bytes) => Measured::Value(bytes),

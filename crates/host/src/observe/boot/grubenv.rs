@@ -1,6 +1,6 @@
 //! GRUB's environment: what it will start once, and whether it can clear that again.
 
-use passthru_plan::{Measured, text::grubenv, text::mountinfo::Mount};
+use passthru_plan::{Measured, text::grubenv, text::mountinfo};
 
 use crate::{
     observe::block::{self, Storage},
@@ -49,7 +49,7 @@ pub(super) fn read_only(root: &Root, storage: &Storage) -> Measured<Option<Strin
         Measured::Value(mounts) => mounts,
         Measured::NotMeasured(why) => return Measured::NotMeasured(why.clone()),
     };
-    let Some(mount) = holding(mounts, directory) else {
+    let Some(mount) = mountinfo::holding(mounts, directory) else {
         return Measured::not(format!("no mount holds {directory}"));
     };
     if READ_ONLY.contains(&mount.kind.as_str()) {
@@ -71,17 +71,4 @@ pub(super) fn read_only(root: &Root, storage: &Storage) -> Measured<Option<Strin
             .find(|layer| ["LVM", "RAID"].contains(layer))
             .map(|layer| format!("{directory} is on {layer}")),
     )
-}
-
-/// The mount that `path` lies on: the deepest, and of several at one place the last.
-fn holding<'a>(mounts: &'a [Mount], path: &str) -> Option<&'a Mount> {
-    let holds = |mount: &&Mount| {
-        let target = mount.target.trim_end_matches('/');
-        path.strip_prefix(target)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    mounts
-        .iter()
-        .filter(holds)
-        .max_by_key(|mount| mount.target.trim_end_matches('/').len())
 }

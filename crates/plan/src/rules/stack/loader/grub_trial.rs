@@ -26,20 +26,7 @@ pub(super) fn trial(
     trial_words: &[String],
 ) -> Result<Trial, String> {
     let facts = draft.facts;
-    match facts.boot.grubenv_read_only.value() {
-        Some(None) => {}
-        Some(Some(why)) => {
-            return Err(format!(
-                "GRUB cannot write its environment ({why}), so an entry that is started once would be started for ever"
-            ));
-        }
-        None => {
-            let why = facts.boot.grubenv_read_only.why_not().unwrap_or_default();
-            return Err(format!(
-                "whether GRUB can write its environment was not measured ({why})"
-            ));
-        }
-    }
+    can_start_once(facts)?;
     let layout = Layout::of(facts);
     let (path, custom) = (layout.config(), layout.custom());
     let config = match facts.files.get(&path).map(|file| &file.text) {
@@ -120,6 +107,22 @@ pub(super) fn trial(
         entry: title,
         changes,
     })
+}
+
+/// GRUB can start an entry once, or why not.
+pub(super) fn can_start_once(facts: &Facts) -> Result<(), String> {
+    match facts.boot.grubenv_read_only.value() {
+        Some(None) => Ok(()),
+        Some(Some(why)) => Err(format!(
+            "GRUB cannot write its environment ({why}), so an entry that is started once would be started for ever"
+        )),
+        None => {
+            let why = facts.boot.grubenv_read_only.why_not().unwrap_or_default();
+            Err(format!(
+                "whether GRUB can write its environment was not measured ({why})"
+            ))
+        }
+    }
 }
 
 /// Takes the trial entry away.

@@ -1,6 +1,6 @@
 //! The entry that is started once, and how the loader is told to.
 
-use super::*;
+use super::{super::grub_trial, *};
 
 impl<'a> Menu<'a> {
     /// A one-shot's name as a file name: GRUB leaves the ending out.
@@ -20,16 +20,7 @@ impl<'a> Menu<'a> {
     pub(super) fn can_start_once(&self) -> Result<(), String> {
         let boot = &self.facts.boot;
         if self.maker == Maker::Grub {
-            return match boot.grubenv_read_only.value() {
-                Some(None) => Ok(()),
-                Some(Some(why)) => Err(format!(
-                    "GRUB cannot write its environment ({why}), so an entry that is started once would be started for ever"
-                )),
-                None => Err(format!(
-                    "whether GRUB can write its environment was not measured ({})",
-                    boot.grubenv_read_only.why_not().unwrap_or_default()
-                )),
-            };
+            return grub_trial::can_start_once(self.facts);
         }
         if !boot
             .loader_info
