@@ -13,7 +13,7 @@ use passthru_host::{
 use passthru_plan::{
     Facts, Intent, Measured, card,
     facts::{BootLoader, Candidate, Generator, Image, InstalledKernel, ModuleState},
-    intent::Selector,
+    intent::{Selector, TrialBoot},
     plan,
 };
 
@@ -59,6 +59,8 @@ fn report(facts: &Facts) -> String {
     for gpu in card::gpus(facts) {
         let intent = Intent {
             gpu: vec![Selector::at(gpu.address)],
+            // Captures hold no GRUB menu to make a trial entry from.
+            trial: TrialBoot::Never,
             ..Intent::default()
         };
         let plan = plan(facts, &intent);
