@@ -20,6 +20,7 @@ mod names;
 mod net;
 mod pci;
 mod program;
+mod topology;
 mod usage;
 
 pub(crate) use boot::image_cmdline;
@@ -60,6 +61,8 @@ pub struct Wanted {
     pub monitors: bool,
     /// IOMMU, kernels, machine, display, boot stack and configuration files.
     pub host: bool,
+    /// Cores, threads, caches and memory nodes.
+    pub cpus: bool,
     /// Open the initramfs of every installed kernel.
     pub images: bool,
     /// Lines of the kernel's and libvirt's logs that match a known symptom.
@@ -75,6 +78,7 @@ impl Wanted {
             usage: true,
             monitors: true,
             host: false,
+            cpus: false,
             images: false,
             log: false,
         }
@@ -89,10 +93,20 @@ impl Wanted {
         }
     }
 
-    /// Everything, images included: for verifying what the next boot will find.
+    /// What planning a guest needs.
+    pub const fn guest() -> Self {
+        Self {
+            cpus: true,
+            log: false,
+            ..Self::all()
+        }
+    }
+
+    /// Everything, images included: for verifying what the next boot will find, and for captures.
     pub const fn everything_with_images() -> Self {
         Self {
             images: true,
+            cpus: true,
             ..Self::all()
         }
     }
@@ -128,6 +142,9 @@ pub fn observe(root: &Root, wanted: Wanted) -> Facts {
     }
     if wanted.monitors && !wanted.host {
         facts.display.cards = display::cards(root);
+    }
+    if wanted.cpus {
+        facts.topology = topology::observe(root, &facts.functions);
     }
     if wanted.log {
         facts.log = log::observe(root);
