@@ -65,10 +65,10 @@ pub struct Reserve {
 /// # Errors
 /// If no page divides it.
 pub fn page(facts: &Facts, kib: u64) -> Result<u64, Refusal> {
-    if kib % PAGE_1G == 0 && facts.machine.cpu.gigabyte_pages.is(&true) {
+    if kib.is_multiple_of(PAGE_1G) && facts.machine.cpu.gigabyte_pages.is(&true) {
         return Ok(PAGE_1G);
     }
-    if kib % PAGE_2M == 0 {
+    if kib.is_multiple_of(PAGE_2M) {
         return Ok(PAGE_2M);
     }
     Err(Refusal {
@@ -87,7 +87,7 @@ pub fn plan(facts: &Facts, page_kib: u64, nodes: &[NodeShare]) -> Hugepages {
             count: part.kib / page_kib,
         })
         .collect();
-    let count = per_node.iter().map(|part| part.count).sum();
+    let count: u64 = per_node.iter().map(|part| part.count).sum();
     let size = if page_kib == PAGE_1G { "1G" } else { "2M" };
     // Without node numbers the kernel spreads the pages over all nodes, also those of another guest.
     let split = facts.topology.nodes.len() > 1 && per_node.iter().all(|part| part.node.is_some());

@@ -63,7 +63,7 @@ pub fn plan(facts: &Facts, pinning: &Pinning, kib: u64) -> Result<GuestMemory, R
             "Pages of 1 GiB: {} GiB is a multiple, and the CPU has them (pdpe1gb).",
             kib / GIB
         )
-    } else if kib % GIB == 0 {
+    } else if kib.is_multiple_of(GIB) {
         "Pages of 2 MiB: the CPU does not say that it has larger ones (pdpe1gb).".into()
     } else {
         format!(
@@ -163,6 +163,8 @@ fn share(
             only.node,
             here * page_kib / 1024
         ));
+        // What no node says it has room for is looked for where the guest is.
+        nodes[0].kib += missing * page_kib;
         nodes.retain(|part| part.kib > 0);
         return (nodes, Vec::new());
     }

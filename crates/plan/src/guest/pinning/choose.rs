@@ -181,7 +181,7 @@ fn fill<'a>(pool: &[&'a Core], k: usize) -> Vec<&'a Core> {
 const EMULATOR_CORES: usize = 2;
 
 /// CPUs for QEMU's own threads and for one I/O thread: host cores as near to the guest as there are.
-pub(super) fn emulator(_cores: &Cores, guest: &[&Core], host: &[&Core]) -> (CpuSet, CpuSet) {
+pub(super) fn emulator(guest: &[&Core], host: &[&Core]) -> (CpuSet, CpuSet) {
     let mut nearest: Vec<&Core> = host.to_vec();
     nearest.sort_by_key(|core| {
         (

@@ -2,7 +2,7 @@
 
 use alloc::{collections::BTreeMap, vec::Vec};
 
-use super::{Wanted, words};
+use super::{Wanted, refusals};
 use crate::{
     facts::{CoreKind, Facts, LogicalCpu},
     plan::Refusal,
@@ -68,10 +68,10 @@ impl Cores {
         let topology = &facts.topology;
         let cpus = match (topology.cpus.value(), topology.cpus.why_not()) {
             (Some(cpus), _) if !cpus.is_empty() => cpus,
-            (_, why) => return Err(words::not_measured(why)),
+            (_, why) => return Err(refusals::not_measured(why)),
         };
         if let Some(l3) = wanted.l3.filter(|&l3| l3 >= topology.l3.len()) {
-            return Err(words::no_such_cache(l3, topology.l3.len()));
+            return Err(refusals::no_such_cache(l3, topology.l3.len()));
         }
         let mut by_first: BTreeMap<u32, Vec<&LogicalCpu>> = BTreeMap::new();
         for cpu in cpus {
@@ -136,7 +136,7 @@ fn near(facts: &Facts, wanted: &Wanted, cpus: &[LogicalCpu]) -> Result<Option<Cp
         return Ok(None);
     };
     let Some(function) = facts.function(address) else {
-        return Err(words::no_such_function(address));
+        return Err(refusals::no_such_function(address));
     };
     let topology = &facts.topology;
     let node = function.numa_node.and_then(|id| topology.node(id));

@@ -7,6 +7,8 @@
 mod choose;
 mod cores;
 pub mod picture;
+mod reasons;
+mod refusals;
 mod shape;
 mod words;
 
@@ -118,7 +120,7 @@ pub fn plan(facts: &Facts, wanted: &Wanted) -> Result<Pinning, Refusal> {
     let picked = choose::choose(&ask.cores, &ask.available(class), k);
     let plan = shape::Shape::new(&ask.cores, &picked, ask.threads(class));
     let host = ask.left(&picked);
-    let (emulator, io) = choose::emulator(&ask.cores, &picked, &host);
+    let (emulator, io) = choose::emulator(&picked, &host);
     let guest = plan.vcpus.iter().copied().collect();
     let whole: CpuSet = picked.iter().flat_map(|c| c.cpus.iter().copied()).collect();
     let mut pinning = Pinning {
@@ -133,7 +135,7 @@ pub fn plan(facts: &Facts, wanted: &Wanted) -> Result<Pinning, Refusal> {
         largest: ask.largest(class),
         reasons: Vec::new(),
     };
-    pinning.reasons = words::reasons(&ask, class, &picked, &host, &pinning);
+    pinning.reasons = reasons::reasons(&ask, class, &picked, &host, &pinning);
     Ok(pinning)
 }
 
@@ -148,7 +150,6 @@ pub fn largest(facts: &Facts, wanted: &Wanted) -> Result<u32, Refusal> {
 
 /// A question, with the host's cores in the form that answers it.
 struct Ask<'a> {
-    facts: &'a Facts,
     wanted: &'a Wanted,
     cores: Cores,
     /// Cores that stay with the host at least, CPU 0's among them.
@@ -156,16 +157,15 @@ struct Ask<'a> {
 }
 
 impl<'a> Ask<'a> {
-    fn new(facts: &'a Facts, wanted: &'a Wanted) -> Result<Self, Refusal> {
+    fn new(facts: &Facts, wanted: &'a Wanted) -> Result<Self, Refusal> {
         let cores = Cores::new(facts, wanted)?;
         let share = match wanted.leave_to_host {
-            Some(0) => return Err(words::nothing_left()),
+            Some(0) => return Err(refusals::nothing_left()),
             Some(cores) => usize::try_from(cores).unwrap_or(usize::MAX),
             None if cores.all.len() <= 4 => 1,
             None => 2,
         };
         Ok(Self {
-            facts,
             wanted,
             cores,
             share,
@@ -215,7 +215,7 @@ impl<'a> Ask<'a> {
                 let fast = class.kind != Some(CoreKind::Efficiency);
                 (fast, self.most(class) * class.threads, class.threads)
             })
-            .ok_or_else(|| words::no_core(self))
+            .ok_or_else(|| refusals::no_core(self))
     }
 
     /// The kind and number of cores.
@@ -229,14 +229,14 @@ impl<'a> Ask<'a> {
         };
         let wanted = cpus as usize;
         if wanted == 0 {
-            return Err(words::no_cpu());
+            return Err(refusals::no_cpu());
         }
         let (k, rest) = (wanted / threads, wanted % threads);
         if k + usize::from(rest > 0) > self.most(class) {
-            return Err(words::too_large(self, class, cpus));
+            return Err(refusals::too_large(self, class, cpus));
         }
         if rest > 0 {
-            return Err(words::no_whole_cores(self, class, cpus));
+            return Err(refusals::no_whole_cores(self, class, cpus));
         }
         Ok((class, k))
     }

@@ -70,16 +70,19 @@ fn split(picked: &[&Core]) -> (usize, usize) {
         let groups = packages.entry(core.package).or_default();
         *groups.entry(core.group).or_default() += 1;
     }
-    let same = |numbers: &mut dyn Iterator<Item = usize>| {
-        let first = numbers.next();
-        first.filter(|first| numbers.all(|n| n == *first))
-    };
-    let sockets = same(&mut packages.values().map(|g| g.values().sum::<usize>()))
+    let sockets = same(packages.values().map(|g| g.values().sum::<usize>()))
         .map_or(1, |_| packages.len().max(1));
-    let even = same(&mut packages.values().flat_map(|g| g.values().copied())).is_some();
-    let dies = same(&mut packages.values().map(BTreeMap::len))
+    let even = same(packages.values().flat_map(|g| g.values().copied())).is_some();
+    let dies = same(packages.values().map(BTreeMap::len))
+        .and_then(|()| packages.values().next().map(BTreeMap::len))
         .filter(|&dies| even && dies <= MOST_DIES && sockets == packages.len());
     (sockets, dies.unwrap_or(1))
+}
+
+/// All numbers are the same.
+fn same(mut numbers: impl Iterator<Item = usize>) -> Option<()> {
+    let first = numbers.next()?;
+    numbers.all(|n| n == first).then_some(())
 }
 
 fn nodes(cores: &Cores, picked: &[&Core], threads: usize) -> Vec<GuestNode> {
