@@ -1,11 +1,6 @@
 //! What stands in the way of a pinning, in words, each with the figure behind it and the way out.
 
-use alloc::{
-    borrow::ToOwned,
-    format,
-    string::String,
-    vec::Vec,
-};
+use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
 
 use super::{
     Ask,
