@@ -501,3 +501,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn where_kinds_are_unknown_threads_tell_them_apart() {
+    // A Core i7-1260P as an old kernel shows it: 4 P and 8 E cores without names.
+    let mut facts = Host {
+        adjacent: true,
+        efficiency: 8,
+        ..Host::new(1, 1, 1, 4, 2)
+    }
+    .facts();
+    let mut cpus = facts.topology.cpus.value().unwrap().clone();
+    for cpu in &mut cpus {
+        cpu.kind = None;
+    }
+    facts.topology.cpus = Measured::Value(cpus);
+    assert_eq!(pin(&facts, &Wanted::default()).guest().to_string(), "2-7");
+    // Seven of eight cores with one thread online: the eighth alone is no guest.
+    let host = Host {
+        offline: (8..15).collect(),
+        ..Host::new(1, 1, 1, 8, 2)
+    };
+    assert_eq!(
+        pinning::largest(&host.facts(), &Wanted::default()).unwrap(),
+        6
+    );
+}

@@ -22,7 +22,7 @@ pub struct Hugepages {
     pub page_kib: u64,
     /// How many in all.
     pub count: u64,
-    /// How many on each node; `None` is a host without nodes.
+    /// How many on each node.
     pub per_node: Vec<NodePages>,
     /// Words of the kernel command line that set them aside at boot, when memory is not yet
     /// fragmented. They stand for this guest alone: where the command line has such words already,
@@ -36,7 +36,7 @@ pub struct Hugepages {
 /// Pages of one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct NodePages {
-    /// The node.
+    /// The node; `None` on a host that has one.
     pub node: Option<u32>,
     /// Pages.
     pub count: u64,

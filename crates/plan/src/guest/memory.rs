@@ -20,13 +20,14 @@ const HOST_KEEPS: u64 = 2 * GIB;
 pub struct GuestMemory {
     /// All of it, in KiB.
     pub kib: u64,
-    /// Where it lies; one part without a number on a host without nodes.
+    /// Where it lies; one part without a number on a host that has one node.
     pub nodes: Vec<NodeShare>,
     /// What part of it each of the guest's own memory nodes has, in the order of
     /// [`Pinning::nodes`], in KiB. Empty if the guest has one node.
     pub cells: Vec<u64>,
     /// The nodes have that much free, as pages or as memory: it may be bound to them strictly. If
-    /// not, a strict binding could end the guest while it starts.
+    /// not, a strict binding could end the guest while it starts. False where there is one node and
+    /// nothing to bind.
     pub strict: bool,
     /// The pages that hold it.
     pub hugepages: Hugepages,
@@ -37,7 +38,7 @@ pub struct GuestMemory {
 /// Memory on one node of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct NodeShare {
-    /// The node; `None` on a host without nodes.
+    /// The node; `None` on a host that has one.
     pub node: Option<u32>,
     /// KiB.
     pub kib: u64,

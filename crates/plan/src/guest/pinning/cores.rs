@@ -61,6 +61,8 @@ pub(super) struct Cores {
     /// The CPUs near the card, where that is a choice: a card was named, its place is known, and
     /// some CPUs are not near it.
     pub(super) near: Option<CpuSet>,
+    /// The host has several memory nodes, and every core's is known: there is something to say.
+    pub(super) numa: bool,
 }
 
 impl Cores {
@@ -117,7 +119,8 @@ impl Cores {
             });
         }
         all.sort_by(|a, b| a.cpus.cmp(&b.cpus));
-        Ok(Self { all, near })
+        let numa = topology.nodes.len() > 1 && all.iter().all(|core| core.node.is_some());
+        Ok(Self { all, near, numa })
     }
 
     /// The classes there are.

@@ -60,7 +60,7 @@ pub struct Pinning {
     pub topology: GuestTopology,
     /// Which caches the guest sees.
     pub cache: CacheMode,
-    /// Memory nodes the guest runs on; empty on a host without NUMA, more than one only if no single
+    /// Memory nodes the guest runs on; empty on a host that has one, more than one only if no single
     /// node would do.
     pub nodes: Vec<GuestNode>,
     /// The largest guest with the same wishes, in virtual CPUs.
@@ -213,7 +213,10 @@ impl<'a> Ask<'a> {
             .filter(|&class| self.most(class) > 0)
             .max_by_key(|&class| {
                 let fast = class.kind != Some(CoreKind::Efficiency);
-                (fast, self.most(class) * class.threads, class.threads)
+                // Where the kinds are not known, cores with more threads are the fast ones; a single
+                // one of them, with its neighbours' threads switched off, is no reason.
+                let most = self.most(class);
+                (fast, most.min(2), class.threads, most)
             })
             .ok_or_else(|| refusals::no_core(self))
     }

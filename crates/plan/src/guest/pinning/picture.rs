@@ -149,7 +149,8 @@ impl Row {
             parts.push(format!("{}{each}", kib_text(kib)));
         }
         if !self.nodes.is_empty() {
-            parts.push(format!("node {}", self.nodes));
+            let many = if self.nodes.len() > 1 { "s" } else { "" };
+            parts.push(format!("node{many} {}", self.nodes));
         }
         parts.push(format!("CPUs {}", self.cpus));
         parts.join(", ")

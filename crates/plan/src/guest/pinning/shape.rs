@@ -22,7 +22,7 @@ pub(super) struct Shape {
     pub(super) topology: GuestTopology,
     /// Which caches the guest is told of.
     pub(super) cache: CacheMode,
-    /// Memory nodes and the virtual CPUs on each; empty if a core's node is unknown.
+    /// Memory nodes and the virtual CPUs on each; empty where there is one node, or a core's is unknown.
     pub(super) nodes: Vec<GuestNode>,
 }
 
@@ -86,7 +86,7 @@ fn same(mut numbers: impl Iterator<Item = usize>) -> Option<()> {
 }
 
 fn nodes(cores: &Cores, picked: &[&Core], threads: usize) -> Vec<GuestNode> {
-    if cores.all.iter().any(|core| core.node.is_none()) {
+    if !cores.numa {
         return Vec::new();
     }
     let mut nodes: BTreeMap<u32, CpuSet> = BTreeMap::new();
