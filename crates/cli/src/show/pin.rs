@@ -19,18 +19,20 @@ pub(crate) fn show(
     xml: &str,
 ) -> io::Result<()> {
     let topology = pinning.topology;
-    out.line(&Line::new().bold(format!(
-        "A guest of {}: {}",
-        count(pinning.vcpus.len() as u64, "CPU"),
-        [
-            (topology.sockets, "socket"),
-            (topology.dies, "die"),
-            (topology.cores, "core"),
-            (topology.threads, "thread"),
-        ]
-        .map(|(n, word)| count(n.into(), word))
-        .join(" x ")
-    )))?;
+    let shape = [
+        (topology.sockets, "socket"),
+        (topology.dies, "die"),
+        (topology.cores, "core"),
+        (topology.threads, "thread"),
+    ]
+    .map(|(n, word)| count(n.into(), word))
+    .join(" x ");
+    let size = count(pinning.vcpus.len() as u64, "CPU");
+    out.wrapped(
+        Line::new(),
+        Style::Bold,
+        &format!("A guest of {size}: {shape}"),
+    )?;
     let width = out.text_width().saturating_sub(2);
     for line in picture(facts, pinning, width) {
         out.line(&Line::new().plain("  ").plain(line))?;
@@ -72,13 +74,13 @@ fn show_memory(out: &mut Out, memory: &GuestMemory) -> io::Result<()> {
         out.wrapped(Line::new().plain("  - "), Style::Plain, reason)?;
     }
     out.paragraph(
-        2,
+        0,
         "The XML below asks for these pages, and the guest does not start without them. Set them \
          aside at boot, with these words on the kernel command line:",
     )?;
     out.command(&pages.words.join(" "))?;
     out.paragraph(
-        2,
+        0,
         "Or when the guest starts. The kernel takes what it finds and reports success even if that \
          is nothing, so read free_hugepages back before you go on:",
     )?;
@@ -92,7 +94,7 @@ fn show_memory(out: &mut Out, memory: &GuestMemory) -> io::Result<()> {
             Line::new().plain("  "),
             Style::Plain,
             &format!(
-                "{}/nr_hugepages up until free_hugepages is {}{missing}",
+                "raise {}/nr_hugepages until free_hugepages beside it is {}{missing}",
                 reserve.pool, reserve.free_needed
             ),
         )?;

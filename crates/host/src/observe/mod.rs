@@ -84,7 +84,7 @@ impl Wanted {
         }
     }
 
-    /// Everything but the content of initramfs images.
+    /// Everything about a host but its processors and the content of initramfs images.
     pub const fn all() -> Self {
         Self {
             host: true,
@@ -102,11 +102,18 @@ impl Wanted {
         }
     }
 
-    /// Everything, images included: for verifying what the next boot will find, and for captures.
+    /// What a capture brings along: all that any command reads, but for images.
+    pub const fn capture() -> Self {
+        Self {
+            cpus: true,
+            ..Self::all()
+        }
+    }
+
+    /// Everything, images included: for verifying what the next boot will find.
     pub const fn everything_with_images() -> Self {
         Self {
             images: true,
-            cpus: true,
             ..Self::all()
         }
     }

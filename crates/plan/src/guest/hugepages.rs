@@ -106,9 +106,12 @@ pub fn plan(facts: &Facts, page_kib: u64, nodes: &[NodeShare]) -> Hugepages {
             let within = part.node.map_or("/sys/kernel/mm".into(), |node| {
                 format!("/sys/devices/system/node/node{node}")
             });
-            let free = part
-                .node
-                .and_then(|node| facts.topology.node(node))
+            let node = match (part.node, &facts.topology.nodes[..]) {
+                (Some(node), _) => facts.topology.node(node),
+                (None, [only]) => Some(only),
+                (None, _) => None,
+            };
+            let free = node
                 .and_then(|node| node.hugepages.iter().find(|pool| pool.page_kib == page_kib))
                 .map(|pool| pool.free);
             Reserve {

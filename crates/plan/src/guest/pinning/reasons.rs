@@ -40,7 +40,8 @@ pub(super) fn reasons(
     });
     if ask.wanted.cpus.is_none() {
         reasons.push(format!(
-            "No size was given: this is as much as fits into one L3 cache; the largest guest is {}.",
+            "No size was given: this is as much as one L3 cache has and the host can spare; the \
+             largest guest is {}.",
             plural(pinning.largest as usize, "CPU")
         ));
     }
