@@ -39,9 +39,14 @@ pub(super) fn reasons(
         ),
     });
     if ask.wanted.cpus.is_none() {
+        let one = if ask.cores.numa {
+            "one L3 cache has on one memory node"
+        } else {
+            "one L3 cache has"
+        };
         reasons.push(format!(
-            "No size was given: this is as much as one L3 cache has and the host can spare; the \
-             largest guest is {}.",
+            "No size was given: this is as much as {one} and the host can spare; the largest guest \
+             is {}.",
             plural(pinning.largest as usize, "CPU")
         ));
     }
