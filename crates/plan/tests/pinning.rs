@@ -244,6 +244,62 @@ fn a_cache_over_two_nodes_is_used_within_one_while_it_can_be() {
 }
 
 #[test]
+fn of_several_nodes_that_would_do_the_tightest() {
+    // Four nodes of two caches of four cores; on node 2 two cores are off.
+    let host = Host {
+        offline: vec![22, 23, 54, 55],
+        ..Host::new(1, 4, 8, 4, 2)
+    };
+    let facts = host.facts();
+    let pinning = pin(&facts, &size(12));
+    assert_eq!(pinning.nodes[0].node, 2);
+    assert_eq!(pinning.guest().to_string(), "16-21,48-53");
+}
+
+#[test]
+fn of_several_caches_for_the_rest_the_tightest() {
+    // One cache has seven cores to give away, one eight, one four.
+    let host = Host {
+        offline: (20..24).chain(44..48).collect(),
+        ..Host::new(1, 1, 3, 8, 2)
+    };
+    let pinning = pin(&host.facts(), &size(22));
+    assert_eq!(pinning.guest().to_string(), "8-15,17-19,32-39,41-43");
+}
+
+#[test]
+fn two_nodes_are_of_one_package() {
+    let mut host = Host::new(2, 2, 4, 8, 2);
+    let pinning = pin(&host.facts(), &size(64));
+    let nodes: Vec<u32> = pinning.nodes.iter().map(|part| part.node).collect();
+    assert_eq!(nodes, [2, 3]);
+    assert_eq!(pinning.topology, topology(1, 4, 8, 2));
+    // Neither the card's node nor that of CPU 0 has sixteen whole cores; the card's neighbour has.
+    host.offline = vec![63, 127];
+    let (facts, card) = with_card(&host, 3);
+    let near = Wanted {
+        near: Some(card),
+        ..size(32)
+    };
+    assert_eq!(pin(&facts, &near).nodes[0].node, 2);
+}
+
+#[test]
+fn dies_that_are_smaller_than_the_hosts_caches_are_described_by_qemu() {
+    // In each cache four cores with both threads online, and four with one: the guest gets dies of
+    // four cores, eight APIC ids apart, and the host's own description says sixteen share an L3.
+    let host = Host {
+        offline: (28..32).chain(36..40).chain(44..48).collect(),
+        ..Host::new(1, 1, 3, 8, 2)
+    };
+    let facts = host.facts();
+    let pinning = pin(&facts, &size(16));
+    assert_eq!(pinning.guest().to_string(), "8-11,16-19,32-35,40-43");
+    assert_eq!(pinning.topology, topology(1, 2, 4, 2));
+    assert_eq!(pinning.cache, CacheMode::Emulate);
+}
+
+#[test]
 fn sockets_are_as_on_the_host_where_that_is_even() {
     let facts = host("9654").facts();
     // 8 nodes of 24 cores less one: both packages, 12 caches and 11.
@@ -304,6 +360,13 @@ fn memory_and_its_pages() {
     let hundred = memory::plan(&facts, &pinning, 100 * GIB).unwrap();
     let parts: Vec<_> = hundred.nodes.iter().map(|part| part.kib / GIB).collect();
     assert_eq!(parts, [63, 37]);
+    let mut unknown = facts.clone();
+    for other in unknown.topology.nodes.iter_mut().filter(|n| n.id != node) {
+        other.total_kib = Measured::not("meminfo is not there");
+    }
+    let here = memory::plan(&unknown, &pinning, 100 * GIB).unwrap();
+    assert_eq!(here.nodes.len(), 1);
+    assert_eq!(here.nodes[0].kib, 100 * GIB);
     let odd = memory::plan(&facts, &pinning, 16 * GIB + 2048).unwrap();
     assert_eq!(odd.hugepages.page_kib, 2048);
     assert_eq!(odd.hugepages.count, 8193);

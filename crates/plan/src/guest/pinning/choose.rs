@@ -100,6 +100,7 @@ pub(super) fn choose<'a>(cores: &Cores, available: &[&'a Core], k: usize) -> Vec
             let far = |near: fn(&Core) -> bool| picked.iter().filter(|core| !near(core)).count();
             (
                 distinct(picked, |core| core.node),
+                distinct(picked, |core| core.package),
                 used.len(),
                 far(|core| core.near),
                 far(|core| core.near_package),
@@ -159,15 +160,11 @@ fn fill<'a>(pool: &[&'a Core], k: usize) -> Vec<&'a Core> {
     let mut picked = Vec::new();
     while picked.len() < k && !caches.is_empty() {
         let missing = k - picked.len();
-        // The largest comes first; if it is too large, the tightest that is large enough.
-        let next = if caches[0].len() <= missing {
-            0
-        } else {
-            (0..caches.len())
-                .filter(|&i| caches[i].len() >= missing)
-                .min_by_key(|&i| (caches[i].len(), caches[i].far(), Reverse(caches[i].size())))
-                .unwrap_or(0)
-        };
+        // The tightest that is large enough for what is missing; before that, the largest.
+        let next = (0..caches.len())
+            .filter(|&i| caches[i].len() >= missing)
+            .min_by_key(|&i| (caches[i].len(), caches[i].far(), Reverse(caches[i].size())))
+            .unwrap_or(0);
         let mut cores = caches.remove(next).cores;
         // Of a cache that is shared with the host, the cores with the highest numbers: CPU 0 and
         // the kernel's own work are at the other end. In a cache over two nodes, one node first.

@@ -1,8 +1,8 @@
 //! Which CPUs of the host a guest runs on. Pure: same facts, same answer.
 //!
 //! The rules, in the order in which they win: whole cores only; CPU 0's core and the host's share
-//! stay with the host; one kind of core; the fewest NUMA nodes; the fewest L3 caches; near the card;
-//! the largest L3; away from CPU 0; whole caches before parts.
+//! stay with the host; one kind of core; the fewest NUMA nodes, of the fewest packages; the fewest L3
+//! caches; near the card; the largest L3; away from CPU 0; whole caches before parts.
 
 mod choose;
 mod cores;
