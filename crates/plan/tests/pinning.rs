@@ -1,39 +1,20 @@
-//! Which CPUs a guest gets: on hosts that people have, and laws on hosts put together by chance.
+//! Which CPUs a guest gets, on hosts that people have.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/guests.rs"]
+mod guests;
 #[path = "common/judge.rs"]
 mod judge;
 #[path = "common/topologies.rs"]
 mod topologies;
 
+use guests::{host, pin, size, with_card};
 use passthru_plan::{
-    Address, Facts, Measured,
-    facts::{CoreKind, CpuVendor, Function},
-    guest::{
-        memory,
-        pinning::{self, CacheMode, GuestTopology, Pinning, Wanted, picture::picture},
-        xml,
-    },
+    Facts, Measured,
+    facts::CoreKind,
+    guest::pinning::{self, CacheMode, GuestTopology, Wanted, picture::picture},
 };
-use proptest::prelude::*;
-use topologies::{Host, NODE_KIB, known};
-
-fn host(name: &str) -> Host {
-    let hosts = known();
-    let found = hosts.into_iter().find(|(known, _)| known.contains(name));
-    found.unwrap().1
-}
-
-fn size(cpus: u32) -> Wanted {
-    Wanted {
-        cpus: Some(cpus),
-        ..Wanted::default()
-    }
-}
-
-fn pin(facts: &Facts, wanted: &Wanted) -> Pinning {
-    pinning::plan(facts, wanted).unwrap()
-}
+use topologies::Host;
 
 fn refused(facts: &Facts, wanted: &Wanted) -> (String, String) {
     let refusal = pinning::plan(facts, wanted).unwrap_err();
@@ -47,16 +28,6 @@ const fn topology(sockets: u32, dies: u32, cores: u32, threads: u32) -> GuestTop
         cores,
         threads,
     }
-}
-
-/// Facts with a card on a memory node.
-fn with_card(host: &Host, node: u32) -> (Facts, Address) {
-    let mut facts = host.facts();
-    let address = "0000:41:00.0".parse().unwrap();
-    let mut card = Function::new(address);
-    card.numa_node = Some(node);
-    facts.functions.push(card);
-    (facts, address)
 }
 
 #[test]
@@ -332,85 +303,30 @@ fn what_is_not_measured_is_refused() {
     assert_eq!(refused(&facts, &cache).0, "guest.cpus.l3");
 }
 
-const GIB: u64 = 1024 * 1024;
-
 #[test]
-fn memory_and_its_pages() {
-    let facts = host("2990WX").facts();
-    let pinning = pin(&facts, &size(8));
-    let sixteen = memory::plan(&facts, &pinning, 16 * GIB).unwrap();
-    assert_eq!(
-        (sixteen.hugepages.page_kib, sixteen.hugepages.count),
-        (GIB, 16)
-    );
-    let node = pinning.nodes[0].node;
-    assert_eq!(
-        sixteen.hugepages.words,
-        ["hugepagesz=1G", &format!("hugepages={node}:16")]
-    );
-    assert_eq!(
-        sixteen.hugepages.at_start[0].pool,
-        format!("/sys/devices/system/node/node{node}/hugepages/hugepages-1048576kB")
-    );
-    assert!(sixteen.strict);
-    // Half of the node is free: more is preferred there, not bound.
-    let forty = memory::plan(&facts, &pinning, 40 * GIB).unwrap();
-    assert!(!forty.strict);
-    // More than the node has lies on the next ones as well, all of it.
-    let hundred = memory::plan(&facts, &pinning, 100 * GIB).unwrap();
-    let parts: Vec<_> = hundred.nodes.iter().map(|part| part.kib / GIB).collect();
-    assert_eq!(parts, [63, 37]);
-    let mut unknown = facts.clone();
-    for other in unknown.topology.nodes.iter_mut().filter(|n| n.id != node) {
-        other.total_kib = Measured::not("meminfo is not there");
+fn where_kinds_are_unknown_threads_tell_them_apart() {
+    // A Core i7-1260P as an old kernel shows it: 4 P and 8 E cores without names.
+    let mut facts = Host {
+        adjacent: true,
+        efficiency: 8,
+        ..Host::new(1, 1, 1, 4, 2)
     }
-    let here = memory::plan(&unknown, &pinning, 100 * GIB).unwrap();
-    assert_eq!(here.nodes.len(), 1);
-    assert_eq!(here.nodes[0].kib, 100 * GIB);
-    let odd = memory::plan(&facts, &pinning, 16 * GIB + 2048).unwrap();
-    assert_eq!(odd.hugepages.page_kib, 2048);
-    assert_eq!(odd.hugepages.count, 8193);
-    assert_eq!(odd.hugepages.at_start[0].missing, Some(8193));
-    let total = facts.machine.memory.total_kib.unwrap();
-    assert_eq!(total, 4 * NODE_KIB);
-    let id = |kib| memory::plan(&facts, &pinning, kib).unwrap_err().id;
-    assert_eq!(id(total), "guest.memory.too-much");
-    assert_eq!(id(total / 5 * 4 / GIB * GIB + GIB), "guest.memory.too-much");
-    assert!(memory::plan(&facts, &pinning, total / 5 * 4 / GIB * GIB).is_ok());
-    assert_eq!(id(16 * GIB + 1), "guest.memory.odd");
-    assert_eq!(id(1024), "guest.memory.small");
-    let mut old = facts.clone();
-    old.machine.cpu.gigabyte_pages = Measured::Value(false);
-    let old = memory::plan(&old, &pinning, 16 * GIB).unwrap();
-    assert_eq!((old.hugepages.page_kib, old.hugepages.count), (2048, 8192));
-}
-
-#[test]
-fn two_nodes_share_the_memory_as_the_cpus() {
-    let facts = host("2990WX").facts();
-    let pinning = pin(&facts, &size(24));
-    assert_eq!(pinning.nodes.len(), 2);
-    let memory = memory::plan(&facts, &pinning, 31 * GIB).unwrap();
-    let cells: Vec<u64> = memory.cells.iter().map(|kib| kib / GIB).collect();
-    assert_eq!(cells.iter().sum::<u64>(), 31);
-    assert_eq!(cells.len(), 2);
-    let text = xml::fragment(&pinning, Some(&memory), CpuVendor::Amd);
-    for wanted in [
-        "<cell id='0' cpus='0-15'",
-        "<memnode cellid='1' mode='strict'",
-        "<page size='1' unit='GiB'/>",
-        "policy='require' name='topoext'",
-    ] {
-        assert!(text.contains(wanted), "{wanted} in\n{text}");
+    .facts();
+    let mut cpus = facts.topology.cpus.value().unwrap().clone();
+    for cpu in &mut cpus {
+        cpu.kind = None;
     }
-}
-
-#[test]
-fn a_fragment_for_libvirt() {
-    let facts = host("5950X: 2").facts();
-    let pinning = pin(&facts, &size(4));
-    let memory = memory::plan(&facts, &pinning, 8 * GIB).unwrap();
-    insta::assert_snapshot!(xml::fragment(&pinning, Some(&memory), CpuVendor::Amd));
+    facts.topology.cpus = Measured::Value(cpus);
+    assert_eq!(pin(&facts, &Wanted::default()).guest().to_string(), "2-7");
+    // Seven of eight cores with one thread online: the eighth alone is no guest.
+    let host = Host {
+        offline: (8..15).collect(),
+        ..Host::new(1, 1, 1, 8, 2)
+    };
+    assert_eq!(
+        pinning::largest(&host.facts(), &Wanted::default()).unwrap(),
+        6
+    );
 }
 
 #[test]
@@ -441,152 +357,4 @@ fn a_host_of_thousands_of_cpus_is_a_page() {
         assert!(lines.len() <= 60, "{}", lines.len());
         assert!(lines.iter().all(|line| line.is_ascii()));
     }
-}
-
-prop_compose! {
-    fn any_host()(
-        packages in 1..4_u32,
-        (nodes, caches) in prop_oneof![Just((1, 1)), Just((1, 3)), Just((2, 1)), Just((2, 4)), Just((4, 2)), Just((4, 4))],
-        cores in 1..7_u32,
-        threads in 1..3_u32,
-        adjacent: bool,
-        efficiency in prop_oneof![Just(0_u32), 1..9_u32],
-        sizes in proptest::collection::vec(prop_oneof![Just(8192_u64), Just(32768), Just(98304)], 1..3),
-        off in proptest::collection::vec(any::<prop::sample::Index>(), 0..5),
-    ) -> Host {
-        let mut host = Host {
-            adjacent,
-            efficiency,
-            l3_kib: sizes,
-            ..Host::new(packages, nodes, caches, cores, threads)
-        };
-        let all = packages * nodes.max(caches) * cores * threads;
-        host.offline = off.iter().map(|index| index.index(all as usize) as u32).collect();
-        if host.offline.len() as u32 >= all { host.offline.clear(); }
-        host
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
-
-    #[test]
-    fn laws(
-        spec in any_host(),
-        cpus in 1..60_u32,
-        threads in prop_oneof![Just(None), Just(Some(1)), Just(Some(2))],
-        leave in prop_oneof![Just(None), (1..4_u32).prop_map(Some)],
-        node in 0..12_u32,
-    ) {
-        let (facts, card) = with_card(&spec, node);
-        let wanted = Wanted { cpus: Some(cpus), threads, leave_to_host: leave, near: Some(card), ..Wanted::default() };
-        let planned = pinning::plan(&facts, &wanted);
-        prop_assert_eq!(&planned, &pinning::plan(&facts, &wanted));
-        let largest = pinning::largest(&facts, &wanted);
-        let pinning = match planned {
-            Ok(pinning) => pinning,
-            Err(refusal) => {
-                prop_assert!(refusal.why.ends_with('.') && refusal.way_out.ends_with('.'));
-                match &*refusal.id {
-                    "guest.cpus.too-many" => prop_assert!(cpus > largest.unwrap()),
-                    "guest.cpus.partial-core" => prop_assert!(cpus < largest.unwrap()),
-                    "guest.cpus.no-core" => prop_assert!(largest.is_err()),
-                    other => prop_assert!(false, "{other}"),
-                }
-                return Ok(());
-            }
-        };
-        prop_assert!(cpus <= largest.unwrap());
-        let guest = pinning.guest();
-        prop_assert_eq!(pinning.vcpus.len(), cpus as usize);
-        prop_assert_eq!(guest.len(), cpus as usize);
-        let t = pinning.topology;
-        prop_assert_eq!(t.sockets * t.dies * t.cores * t.threads, cpus);
-
-        // Every online CPU has one owner, and no other CPU has any.
-        let mut owned = guest.clone();
-        for set in [&pinning.host, &pinning.idle] {
-            prop_assert!(owned.is_disjoint(set));
-            owned.extend(set.iter());
-        }
-        prop_assert_eq!(owned, judge::online(&facts));
-        prop_assert_eq!(pinning.emulator.without(&pinning.host).len(), 0);
-        prop_assert_eq!(pinning.io.without(&pinning.emulator).len(), 0);
-        prop_assert!(!pinning.io.is_empty());
-
-        // Whole cores, threads side by side, one kind; the host keeps CPU 0's core and its share.
-        prop_assert_eq!(judge::split(&facts, &guest, &pinning.host), 0);
-        for core in pinning.vcpus.chunks(t.threads as usize) {
-            let siblings = &judge::cpu(&facts, core[0]).siblings;
-            prop_assert!(core.is_sorted() && core.iter().all(|&cpu| siblings.contains(cpu)));
-        }
-        let like = judge::class(judge::cpu(&facts, pinning.vcpus[0]));
-        prop_assert!(guest.iter().all(|cpu| judge::class(judge::cpu(&facts, cpu)) == like));
-        prop_assert!(pinning.host.contains(judge::online(&facts).first().unwrap()));
-        let all = judge::cores(&facts, &judge::online(&facts));
-        let share = leave.map_or(if all <= 4 { 1 } else { 2 }, |cores| cores as usize);
-        prop_assert!(judge::cores(&facts, &pinning.host) >= share);
-
-        // As few nodes as there can be, and one cache if one would do.
-        let k = (cpus / t.threads) as usize;
-        let nodes = judge::room(&facts, like, |cpu| cpu.node);
-        let mut rooms: Vec<usize> = nodes.values().copied().collect();
-        rooms.sort_unstable_by(|a, b| b.cmp(a));
-        let mut sum = 0;
-        let fewest = rooms.iter().take_while(|room| { let more = sum < k; sum += **room; more }).count();
-        prop_assert_eq!(judge::nodes(&facts, &guest), fewest);
-        if judge::most(&judge::room(&facts, like, |cpu| cpu.l3)) >= k {
-            prop_assert_eq!(judge::caches(&facts, &guest), 1);
-        }
-
-        for line in picture(&facts, &pinning, 40) {
-            prop_assert!(line.len() <= 40, "{line}");
-        }
-        prop_assert!(pinning.reasons.iter().all(|reason| reason.ends_with('.')));
-    }
-
-    #[test]
-    fn memory_adds_up(spec in any_host(), cpus in 1..40_u32, mib in 128..400_000_u64, gigabytes: bool) {
-        let facts = spec.facts();
-        let Ok(pinning) = pinning::plan(&facts, &size(cpus)) else { return Ok(()) };
-        let kib = if gigabytes { mib / 1024 * GIB } else { mib / 2 * 2048 };
-        let Ok(memory) = memory::plan(&facts, &pinning, kib) else {
-            let total = facts.machine.memory.total_kib.unwrap();
-            prop_assert!(kib < GIB / 4 || kib > total / 5 * 4 || kib + 2 * GIB > total);
-            return Ok(());
-        };
-        prop_assert_eq!(memory.nodes.iter().map(|part| part.kib).sum::<u64>(), kib);
-        prop_assert_eq!(memory.hugepages.count * memory.hugepages.page_kib, kib);
-        prop_assert_eq!(memory.hugepages.per_node.iter().map(|part| part.count).sum::<u64>(), memory.hugepages.count);
-        if !memory.cells.is_empty() {
-            prop_assert_eq!(memory.cells.iter().sum::<u64>(), kib);
-            prop_assert_eq!(memory.cells.len(), pinning.nodes.len());
-        }
-    }
-}
-
-#[test]
-fn where_kinds_are_unknown_threads_tell_them_apart() {
-    // A Core i7-1260P as an old kernel shows it: 4 P and 8 E cores without names.
-    let mut facts = Host {
-        adjacent: true,
-        efficiency: 8,
-        ..Host::new(1, 1, 1, 4, 2)
-    }
-    .facts();
-    let mut cpus = facts.topology.cpus.value().unwrap().clone();
-    for cpu in &mut cpus {
-        cpu.kind = None;
-    }
-    facts.topology.cpus = Measured::Value(cpus);
-    assert_eq!(pin(&facts, &Wanted::default()).guest().to_string(), "2-7");
-    // Seven of eight cores with one thread online: the eighth alone is no guest.
-    let host = Host {
-        offline: (8..15).collect(),
-        ..Host::new(1, 1, 1, 8, 2)
-    };
-    assert_eq!(
-        pinning::largest(&host.facts(), &Wanted::default()).unwrap(),
-        6
-    );
 }
