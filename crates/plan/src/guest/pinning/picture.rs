@@ -10,7 +10,7 @@ use alloc::{
 use super::{
     Pinning, Wanted,
     cores::{Core, Cores},
-    words::{kib_text, plural},
+    words::{cpus, kib_text, plural},
 };
 use crate::{facts::Facts, text::cpulist::CpuSet};
 
@@ -152,7 +152,7 @@ impl Row {
             let many = if self.nodes.len() > 1 { "s" } else { "" };
             parts.push(format!("node{many} {}", self.nodes));
         }
-        parts.push(format!("CPUs {}", self.cpus));
+        parts.push(cpus(&self.cpus));
         parts.join(", ")
     }
 

@@ -6,7 +6,7 @@ use super::{
     Ask, CacheMode, Pinning,
     choose::distinct,
     cores::{Class, Core},
-    words::{boot, core_word_threads, kib_text, plural},
+    words::{boot, core_word_threads, cpus, kib_text, plural},
 };
 use crate::text::cpulist::CpuSet;
 
@@ -32,17 +32,17 @@ pub(super) fn reasons(
             plural(picked.len(), "whole core")
         ),
         (all, used) => format!(
-            "{size} on {}, {used} of {all} threads each; the other threads (CPUs {}) stay idle, \
+            "{size} on {}, {used} of {all} threads each; the other threads ({}) stay idle, \
              because a core is never shared between host and guest.",
             plural(picked.len(), "core"),
-            pinning.idle
+            cpus(&pinning.idle)
         ),
     });
     if ask.wanted.cpus.is_none() {
-        let one = if ask.cores.numa {
-            "one L3 cache has on one memory node"
-        } else {
-            "one L3 cache has"
+        let one = match picked.first().and_then(|core| core.l3) {
+            None => "one package has",
+            Some(_) if ask.cores.numa => "one L3 cache has on one memory node",
+            Some(_) => "one L3 cache has",
         };
         reasons.push(format!(
             "No size was given: this is as much as {one} and the host can spare; the largest guest \
@@ -51,19 +51,20 @@ pub(super) fn reasons(
         ));
     }
     reasons.push(format!(
-        "The host keeps {} (CPUs {}), CPU {}'s among them, where the kernel's own work and most \
+        "The host keeps {} ({}), CPU {}'s among them, where the kernel's own work and most \
          interrupts are.",
         plural(host.len(), "core"),
-        pinning.host,
+        cpus(&pinning.host),
         boot(ask)
     ));
     reasons.extend(kinds(ask, class));
     reasons.extend(place(ask, class, picked));
     reasons.extend(caches(ask, class, picked, pinning));
     reasons.push(format!(
-        "QEMU's own threads run on CPUs {} and the I/O thread on {}: the host's nearest, never the \
+        "QEMU's own threads run on {} and the I/O thread on {}: the host's nearest, never the \
          guest's.",
-        pinning.emulator, pinning.io
+        cpus(&pinning.emulator),
+        pinning.io
     ));
     if pinning.topology.sockets > 1 {
         reasons.push(format!(
@@ -135,8 +136,9 @@ fn place(ask: &Ask<'_>, class: Class, picked: &[&Core]) -> Option<String> {
         Some(near) => {
             let free = available.iter().filter(|core| core.near).count();
             text.push_str(&format!(
-                "; {address} hangs near CPUs {near}, where {} can be given away, so some of its \
+                "; {address} hangs near {}, where {} can be given away, so some of its \
                  memory traffic crosses nodes.",
+                cpus(near),
                 plural(free, "core")
             ));
         }

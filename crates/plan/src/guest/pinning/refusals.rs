@@ -147,7 +147,7 @@ pub(super) fn no_whole_cores(ask: &Ask<'_>, class: Class, cpus: u32) -> Refusal 
     let mut way_out = format!("Ask for {below}{above} CPUs");
     if cpus as usize <= ask.most(class) {
         way_out.push_str(&format!(
-            ", or for one thread of each core: {}, whose other threads stay idle",
+            ", or for one thread of each core (--threads 1): {}, whose other threads stay idle",
             plural(cpus as usize, "core")
         ));
     }

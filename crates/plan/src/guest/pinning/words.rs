@@ -7,7 +7,7 @@ use alloc::{
 };
 
 use super::{Ask, cores::Class};
-use crate::facts::CoreKind;
+use crate::{facts::CoreKind, text::cpulist::CpuSet};
 
 /// The lowest online CPU, whose core is always the host's.
 pub(super) fn boot(ask: &Ask<'_>) -> u32 {
@@ -49,4 +49,9 @@ pub(super) fn core_word_threads(class: Class) -> String {
 pub(super) fn plural(n: usize, word: &str) -> String {
     let n_text = n.to_string();
     format!("{n_text} {word}{}", if n == 1 { "" } else { "s" })
+}
+
+/// `CPU 0`, `CPUs 0-3`.
+pub(super) fn cpus(set: &CpuSet) -> String {
+    format!("CPU{} {set}", if set.len() == 1 { "" } else { "s" })
 }
