@@ -130,7 +130,10 @@ pub(super) fn too_large(ask: &Ask<'_>, class: Class, cpus: u32) -> Refusal {
             && (cpus as usize).is_multiple_of(ask.threads(*other))
     });
     if let Some(kind) = other_kind.and_then(|class| class.kind) {
-        way_out.push_str(&format!("; on {} cores alone {cpus} would fit", word(kind)));
+        way_out.push_str(&format!(
+            "; on {0} cores alone {cpus} would fit (--kind {0})",
+            word(kind)
+        ));
     }
     refusal("too-many", why, format!("{way_out}."))
 }
