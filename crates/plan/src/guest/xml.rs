@@ -1,7 +1,6 @@
 //! The part of a libvirt domain that CPUs and memory are (<https://libvirt.org/formatdomain.html>).
 
 use alloc::{
-    format,
     string::{String, ToString},
     vec::Vec,
 };
@@ -127,20 +126,20 @@ impl Cpu {
         memory: Option<&GuestMemory>,
         vendor: CpuVendor,
     ) -> Self {
-        let cells = memory.map_or(&[][..], |memory| &memory.cells[..]);
         Self {
             topology: pinning.topology,
             cache: pinning.cache,
             topoext: topoext(pinning.topology, vendor),
             address_bits: None,
-            cells: pinning
-                .nodes
-                .iter()
-                .zip(cells)
-                .map(|(part, &kib)| (part.vcpus.to_string(), kib))
-                .collect(),
+            cells: memory.map_or_else(Vec::new, |memory| cells(pinning, memory)),
         }
     }
+}
+
+/// The guest's own memory nodes: virtual CPUs and KiB.
+pub(super) fn cells(pinning: &Pinning, memory: &GuestMemory) -> Vec<(String, u64)> {
+    let cpus = pinning.nodes.iter().map(|part| part.vcpus.to_string());
+    cpus.zip(memory.cells.iter().copied()).collect()
 }
 
 /// An AMD guest is told of threads only with `topoext` (QEMU's target/i386/cpu.c).
