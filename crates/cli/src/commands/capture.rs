@@ -10,7 +10,6 @@ use crate::{
     error::{Error, Outcome, Result},
     host,
     out::Out,
-    show::plan::command,
 };
 
 /// `capture --json`.

@@ -3,11 +3,9 @@
 use std::time::{Duration, Instant};
 
 use passthru_host::transaction::{Event, Progress};
+use passthru_plan::text::quote;
 
-use super::{
-    plan,
-    text::{Line, Style},
-};
+use super::text::{Line, Style};
 use crate::{cancel::Cancel, out::Out};
 
 /// Shows a transaction's events. Output that fails cannot stop a transaction: it goes on silently.
@@ -115,7 +113,7 @@ impl Progress for Shown<'_> {
                 self.say(Style::Plain, &format!("restored {path}"));
             }
             Event::Rerunning { argv } => {
-                self.say(Style::Plain, &format!("running {}", plan::command(argv)));
+                self.say(Style::Plain, &format!("running {}", quote::command(argv)));
             }
             Event::Said(text) if self.out.is_verbose() => {
                 for line in text.lines() {

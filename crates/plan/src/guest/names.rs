@@ -30,6 +30,9 @@ pub(super) fn guest(name: &str) -> Result<(), Refusal> {
             "\"{name}\" holds a slash: libvirt makes file names of names."
         )));
     }
+    if matches!(name, "." | "..") {
+        return Err(bad(format!("{name} is a directory, not a name.")));
+    }
     if let Some(c) = control(name) {
         return Err(bad(format!(
             "The name holds the control character {}.",

@@ -26,10 +26,7 @@ pub fn plan(
     wish: &Wish,
     offered: Option<&Capabilities>,
 ) -> Result<Guest, Vec<Refusal>> {
-    let mut draft = Draft {
-        refusals: Vec::new(),
-        notes: Vec::new(),
-    };
+    let mut draft = Draft::default();
     draft.check(names::guest(&wish.name));
     if let Network::Bridge(bridge) = &wish.network {
         draft.check(names::bridge(bridge));
@@ -93,6 +90,7 @@ pub fn plan(
 }
 
 /// What stands in the way so far, and what is to be said.
+#[derive(Default)]
 pub(super) struct Draft {
     refusals: Vec<Refusal>,
     notes: Vec<Notice>,
@@ -108,6 +106,15 @@ impl Draft {
             id: id.into(),
             text: text.into(),
         });
+    }
+
+    /// `value`, if nothing stands in the way.
+    pub(super) fn finish<T>(self, value: T) -> Result<T, Vec<Refusal>> {
+        if self.refusals.is_empty() {
+            Ok(value)
+        } else {
+            Err(self.refusals)
+        }
     }
 
     pub(super) fn check<T>(&mut self, result: Result<T, Refusal>) -> Option<T> {

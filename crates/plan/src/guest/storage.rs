@@ -8,7 +8,9 @@ use super::{
     spec::{Bus, Disk, Format, Os, Storage, Wish},
 };
 
-/// Disks get one letter each.
+/// Ports of the SATA controller in q35 (ICH9).
+const SATA: usize = 6;
+/// Disks get one letter each, and a root port.
 const MOST: usize = 20;
 
 pub(super) fn disks(draft: &mut Draft, wish: &Wish) -> Vec<Disk> {
@@ -55,11 +57,26 @@ pub(super) fn disks(draft: &mut Draft, wish: &Wish) -> Vec<Disk> {
             boot: (Some(path) == wish.installer.as_ref()).then_some(2),
         });
     }
+    let sata = disks.iter().filter(|disk| disk.bus == Bus::Sata).count();
+    if sata > SATA {
+        draft.refuse(
+            "guest.disk.too-many",
+            format!("{sata} SATA disks and media are more than the {SATA} ports of the machine q35."),
+            "Leave some out, or give Windows its drivers (--virtio-win) so that disks need no port.",
+        );
+    }
     if disks.len() > MOST {
         draft.refuse(
             "guest.disk.too-many",
             format!("{} disks and media are more than {MOST}.", disks.len()),
             "Leave some out.",
+        );
+    }
+    if wish.seed.is_some() && wish.os.is_windows() {
+        draft.refuse(
+            "guest.seed",
+            "Windows does not read first settings of this kind (NoCloud).",
+            "Leave out --seed-user; Windows asks for its user itself.",
         );
     }
     let mut seen = BTreeSet::new();
