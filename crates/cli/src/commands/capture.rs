@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, io::ErrorKind};
 
 use passthru_host::capture::{CaptureError, capture_to};
+use passthru_plan::text::quote::command;
 use serde::Serialize;
 
 use crate::{

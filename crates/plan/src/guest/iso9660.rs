@@ -86,7 +86,15 @@ impl Names {
         }
     }
 
-    /// The same, filled with blanks to `length` bytes.
+    /// A file's name. Plain ones have a version; Joliet's do without, as mkisofs writes them.
+    fn file(self, name: &str) -> Vec<u8> {
+        match self {
+            Self::Plain => [&plain(name)[..], b";1"].concat(),
+            Self::Joliet => self.text(name),
+        }
+    }
+
+    /// A text filled with blanks to `length` bytes.
     fn field(self, text: &str, length: usize) -> Vec<u8> {
         let blank = self.text(" ");
         let mut field = self.text(text);
@@ -183,14 +191,7 @@ fn record(names: Names, entry: Entry<'_>, extent: u32, length: usize) -> Vec<u8>
     let (name, flags) = match entry {
         Entry::Root => (vec![0], DIRECTORY),
         Entry::Parent => (vec![1], DIRECTORY),
-        Entry::File(name) => {
-            let mut text = match names {
-                Names::Plain => plain(name),
-                Names::Joliet => names.text(name),
-            };
-            text.extend(names.text(";1"));
-            (text, 0)
-        }
+        Entry::File(name) => (names.file(name), 0),
     };
     let name_length = u8::try_from(name.len()).unwrap_or(u8::MAX);
     let mut r = vec![0, 0];

@@ -4,6 +4,7 @@
 
 use passthru_plan::{
     Facts,
+    facts::CpuVendor,
     guest::{self, Capabilities, Guest, Wish, spec::*},
 };
 
@@ -15,16 +16,17 @@ pub const CAPABILITIES: &str = include_str!("../data/domcapabilities-9.0.xml");
 /// The Debian desktop with the processor and the memory nodes of a known host.
 pub fn desktop(processor: &str) -> Facts {
     let hosts = known();
-    let host = hosts
+    let (name, host) = hosts
         .into_iter()
         .find(|(name, _)| name.contains(processor))
-        .unwrap()
-        .1
-        .facts();
+        .unwrap();
+    let host = host.facts();
     let mut facts = debian();
     facts.topology = host.topology;
     facts.machine.memory = host.machine.memory;
-    facts.machine.cpu.vendor = host.machine.cpu.vendor;
+    if name.contains("Ryzen") || name.contains("EPYC") {
+        facts.machine.cpu.vendor = CpuVendor::Amd;
+    }
     facts.machine.cpu.threads = host.machine.cpu.threads;
     facts
 }
