@@ -50,7 +50,7 @@ fn nothing_listens_on_the_network() {
     for wish in [linux(), windows()] {
         let line = line(&planned(&desktop("5950X"), &wish));
         let all = line.argv.join(" ");
-        assert!(!all.contains("vnc") && !all.contains("tcp:") && !all.contains("port="));
+        assert!(!all.contains("vnc") && !all.contains("tcp:") && !all.contains(",port="));
         assert_eq!(values(&line, "-display"), ["none"]);
         assert!(line.argv.contains(&"-nodefaults".to_owned()));
         for socket in values(&line, "-spice") {
@@ -109,23 +109,43 @@ fn both_descriptions_place_the_card_alike() {
 }
 
 #[test]
-fn memory_nodes_and_huge_pages() {
-    let facts = desktop("EPYC");
-    let wide = |hugepages| Wish {
-        cpus: None,
-        memory_kib: 64 << 20,
-        hugepages,
+fn memory_nodes_are_those_of_the_domain() {
+    let facts = desktop("2990WX");
+    let wide = Wish {
+        cpus: Some(24),
+        hugepages: true,
         ..linux()
     };
-    let guest = planned(&facts, &wide(true));
-    let text = line(&guest).argv.join(" ");
-    assert!(
-        text.contains("memory-backend-memfd,hugetlb=on,hugetlbsize="),
-        "{text}"
+    let guest = planned(&facts, &wide);
+    let cells = &guest.memory.as_ref().unwrap().cells;
+    assert_eq!(cells.len(), 2);
+    let line = line(&guest);
+    let machine = values(&line, "-machine");
+    assert!(!machine[0].contains("memory-backend"), "{machine:?}");
+    let nodes = &guest.pinning.as_ref().unwrap().nodes;
+    let objects = values(&line, "-object");
+    let numa = values(&line, "-numa");
+    for (i, (kib, node)) in cells.iter().zip(nodes).enumerate() {
+        let ram = format!("id=ram{i},size={kib}K,host-nodes={},policy=bind", node.node);
+        assert!(
+            objects.iter().any(|o| o.ends_with(&ram)),
+            "{ram} in {objects:?}"
+        );
+        let cpus = format!("node,nodeid={i},cpus={},memdev=ram{i}", node.vcpus);
+        assert_eq!(numa[i], cpus);
+    }
+    let plain = Wish {
+        hugepages: false,
+        cpus: Some(8),
+        ..wide
+    };
+    let guest = planned(&facts, &plain);
+    let node = guest.pinning.as_ref().unwrap().nodes[0].node;
+    let line = self::line(&guest);
+    let ram = format!(
+        "memory-backend-ram,merge=off,id=ram0,size=8388608K,host-nodes={node},policy=preferred"
     );
-    assert!(text.contains("host-nodes="), "{text}");
-    let text = line(&planned(&facts, &wide(false))).argv.join(" ");
-    assert!(text.contains("memory-backend-ram,"), "{text}");
+    assert_eq!(values(&line, "-object")[0], ram);
 }
 
 #[test]

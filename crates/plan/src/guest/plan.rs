@@ -158,13 +158,13 @@ fn cpus(facts: &Facts, wish: &Wish) -> Result<Cpus, Refusal> {
     let way_out = "Say how many: --cpus N.";
     match wish.cpus {
         None => Err(refusal(
-            "guest.cpu.number",
+            "guest.cpus.number",
             "Without pinning nothing tells how many CPUs the guest should have.",
             way_out,
         )),
-        Some(0) => Err(refusal("guest.cpu.none", "A guest needs a CPU.", way_out)),
+        Some(0) => Err(refusal("guest.cpus.none", "A guest needs a CPU.", way_out)),
         Some(cpus) if host > 0 && cpus > host => Err(refusal(
-            "guest.cpu.too-many",
+            "guest.cpus.too-many",
             format!("{cpus} CPUs are asked for, and the host has {host}."),
             format!(
                 "Ask for {} or fewer: the host needs some itself.",

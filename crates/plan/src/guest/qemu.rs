@@ -165,8 +165,8 @@ fn machine(o: &mut Options, guest: &Guest, files: &Files) {
 fn cpu(o: &mut Options, guest: &Guest) {
     let mut words: Vec<String> = ["host".to_owned(), "migratable=off".to_owned()].into();
     words.push(match guest.cache {
-        CacheMode::Passthrough => "host-cache-info=on".into(),
-        CacheMode::Emulate => "l3-cache=on".into(),
+        CacheMode::Passthrough => "host-cache-info=on,l3-cache=off".into(),
+        CacheMode::Emulate => "host-cache-info=off,l3-cache=on".into(),
     });
     if guest.topoext {
         words.push("topoext=on".into());
