@@ -14,7 +14,6 @@ use passthru_plan::{
         Guest, Wish,
         domain::domain,
         qemu::{CommandLine, Files, command_line},
-        spec::*,
     },
     text::quote,
 };
@@ -81,8 +80,7 @@ fn both_descriptions_place_the_card_alike() {
                     .unwrap();
                 let place = node
                     .children()
-                    .filter(|n| n.has_tag_name("address"))
-                    .last()
+                    .rfind(|n| n.has_tag_name("address"))
                     .unwrap();
                 let several = place.attribute("multifunction").is_some();
                 format!(

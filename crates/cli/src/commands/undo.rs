@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Outcome, Result},
     host::{self, Host, Wanted},
     out::Out,
-    show::{self, text::Line, text::Style, time},
+    show::{text::Line, text::Style, time},
     transaction::{self, RecoveredDocument},
 };
 

@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use passthru_host::transaction::{Event, Progress};
 use passthru_plan::text::quote;
 
-use super::text::{Line, Style};
+use super::{
+    plan,
+    text::{Line, Style},
+};
 use crate::{cancel::Cancel, out::Out};
 
 /// Shows a transaction's events. Output that fails cannot stop a transaction: it goes on silently.

@@ -29,6 +29,7 @@ pub(super) fn disks(draft: &mut Draft, wish: &Wish) -> Vec<Disk> {
     }
     let mut disks = Vec::new();
     for storage in &wish.disks {
+        draft.check(names::path(&storage.path, "a disk"));
         let Some(format) = format_of(draft, storage) else {
             continue;
         };
@@ -48,6 +49,7 @@ pub(super) fn disks(draft: &mut Draft, wish: &Wish) -> Vec<Disk> {
     }
     let media = [&wish.installer, &wish.virtio_win, &wish.seed];
     for path in media.into_iter().flatten() {
+        draft.check(names::path(path, "a medium"));
         disks.push(Disk {
             path: path.clone(),
             format: Format::Raw,
@@ -81,8 +83,6 @@ pub(super) fn disks(draft: &mut Draft, wish: &Wish) -> Vec<Disk> {
     }
     let mut seen = BTreeSet::new();
     for disk in &disks {
-        let what = if disk.cdrom { "a medium" } else { "a disk" };
-        draft.check(names::path(&disk.path, what));
         if !seen.insert(&disk.path) {
             draft.refuse(
                 "guest.disk.twice",

@@ -32,10 +32,6 @@ pub(crate) struct New {
     /// Memory in huge pages, which the host must set aside (see `passthru vm pin`).
     #[arg(long)]
     pub(crate) hugepages: bool,
-    #[command(flatten)]
-    pub(crate) storage: Storage,
-    #[command(flatten)]
-    pub(crate) seed: Seed,
     /// Be a machine of the network behind this bridge of the host, instead of libvirt's network
     /// `default`.
     #[arg(long, value_name = "NAME")]
@@ -69,6 +65,10 @@ pub(crate) struct New {
     /// Show it and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) storage: Storage,
+    #[command(flatten)]
+    pub(crate) seed: Seed,
 }
 
 /// Disks and media.
