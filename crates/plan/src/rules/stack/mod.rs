@@ -17,7 +17,7 @@ pub(crate) use words::{BIND, own_words};
 use super::{Draft, iommu};
 use crate::{
     change::Change,
-    facts::{BootLoader, Facts, InstalledKernel},
+    facts::{BootLoader, Facts, Generator, InstalledKernel},
     intent::TrialBoot,
     measured::Measured,
     plan::{BoundFunction, Trial},
@@ -61,10 +61,10 @@ pub(super) fn changes(
             ..Outcome::default()
         };
     }
-    if stage == Stage::Apply && !is_boot_tested(facts) {
+    if stage == Stage::Apply && !is_boot_tested(facts, !bindings.is_empty()) {
         draft.notice(
             "stack.untested",
-            "passthru's own hosts do not boot this boot loader: its files are written as documented, and no real boot has proved it. Look at the plan closely, and know your way into the boot menu.",
+            "passthru's own hosts do not boot this combination of boot loader and initramfs: its files are written as documented, and no real boot has proved it. Look at the plan closely, and know your way into the boot menu.",
         );
     }
     let trial_words = trial::words(facts);
@@ -105,8 +105,17 @@ pub(super) fn changes(
     }
 }
 
-/// A lab host boots with this loader; the README says which.
-fn is_boot_tested(facts: &Facts) -> bool {
+/// A lab host boots with this loader and, if the initramfs is made, this generator; the README says
+/// which.
+fn is_boot_tested(facts: &Facts, makes_initramfs: bool) -> bool {
+    let generator = facts.boot.generator.value();
+    let tested = matches!(
+        generator,
+        Some(Generator::InitramfsTools | Generator::Dracut)
+    );
+    if makes_initramfs && !tested {
+        return false;
+    }
     match facts.boot.loader.value() {
         Some(BootLoader::Grub) => facts.boot.grub_dropins.is(&true),
         Some(BootLoader::SystemdBootKernelInstall | BootLoader::UnifiedKernelImage) => true,

@@ -165,7 +165,8 @@ pub(super) fn steps(draft: &mut Draft<'_>, words: &[String], trial_words: &[Stri
     }
 }
 
-fn changes(draft: &mut Draft<'_>, words: &[String], visible: bool) -> Vec<Change> {
+/// The words on every normal entry; the menu shows if it is to be `visible`.
+pub(super) fn changes(draft: &mut Draft<'_>, words: &[String], visible: bool) -> Vec<Change> {
     let facts = draft.facts;
     let layout = Layout::of(facts);
     let own_path = layout.own_path();

@@ -2,6 +2,7 @@
 //! other byte as it was.
 
 use alloc::{
+    format,
     string::{String, ToString},
     vec::Vec,
 };
@@ -73,6 +74,29 @@ impl Line {
     /// A command line.
     pub(super) fn on(&self, cmdline: &str) -> String {
         kargs::edited(cmdline, &self.add, |word| self.goes(word))
+    }
+
+    /// A file with a command line: blanks and line ends separate words, lines that begin with `#` are
+    /// comments (which not every reader knows, and which then are words).
+    pub(super) fn on_file(&self, text: &str) -> String {
+        let mut pieces = Vec::new();
+        let mut at = 0;
+        for part in text.split_inclusive('\n') {
+            let body = part.trim_end_matches(['\n', '\r']);
+            if !body.trim_start().starts_with('#') && !body.trim().is_empty() {
+                pieces.push(at..at + body.len());
+            }
+            at += part.len();
+        }
+        if pieces.is_empty() {
+            let line_end = if text.is_empty() || text.ends_with('\n') {
+                ""
+            } else {
+                "\n"
+            };
+            return format!("{text}{line_end}{}\n", self.add.join(" "));
+        }
+        kargs::edited_pieces(text, &pieces, &self.add, |word| self.goes(word))
     }
 
     /// An entry of the Boot Loader Specification.

@@ -6,6 +6,7 @@ mod grub_trial;
 mod line;
 mod menu;
 mod ostree;
+mod proxmox;
 mod refused;
 
 use alloc::{format, string::String, vec::Vec};
@@ -47,6 +48,8 @@ pub(super) fn steps(
         menu::steps(draft, words, trial_words, images)
     } else if is_ostree(draft.facts) {
         ostree::steps(draft, words)
+    } else if is_proxmox(draft.facts) {
+        proxmox::steps(draft, words)
     } else {
         grub::steps(draft, words, trial_words)
     }
@@ -70,6 +73,10 @@ fn is_ostree(facts: &Facts) -> bool {
     facts.boot.loader.is(&BootLoader::RpmOstree)
 }
 
+fn is_proxmox(facts: &Facts) -> bool {
+    facts.boot.loader.is(&BootLoader::ProxmoxBootTool)
+}
+
 /// Words that passthru has configured on this host, as one command line.
 pub(super) fn own_words(facts: &Facts) -> String {
     if is_menu(facts) {
@@ -77,6 +84,9 @@ pub(super) fn own_words(facts: &Facts) -> String {
     }
     if is_ostree(facts) {
         return ostree::own_words(facts);
+    }
+    if is_proxmox(facts) {
+        return proxmox::own_words(facts);
     }
     grub::own_words(facts)
 }
@@ -88,6 +98,8 @@ pub(super) fn cmdlines(facts: &Facts) -> Vec<(String, String)> {
         menu::cmdlines(facts)
     } else if is_ostree(facts) {
         ostree::cmdlines(facts)
+    } else if is_proxmox(facts) {
+        proxmox::cmdlines(facts)
     } else {
         Vec::new()
     }
@@ -100,10 +112,13 @@ pub(super) fn is_supported(draft: &mut Draft<'_>, words: &[String]) -> bool {
     let boot = &facts.boot;
     match boot.loader.value() {
         Some(_) if is_menu(facts) || is_ostree(facts) => return true,
-        Some(BootLoader::Grub | BootLoader::Grub2) if boot.grub_dropins.value().is_some() => {
+        Some(BootLoader::ProxmoxBootTool) if !proxmox::by_grub(facts) => return true,
+        Some(BootLoader::Grub | BootLoader::Grub2 | BootLoader::ProxmoxBootTool)
+            if boot.grub_dropins.value().is_some() =>
+        {
             return true;
         }
-        Some(BootLoader::Grub | BootLoader::Grub2) => {
+        Some(BootLoader::Grub | BootLoader::Grub2 | BootLoader::ProxmoxBootTool) => {
             let why = boot.grub_dropins.why_not().unwrap_or_default();
             draft.refuse(
                 "stack.loader",

@@ -28,7 +28,7 @@ impl Menu<'_> {
         let mut changes = Vec::new();
         if self.maker.reads_cmdline() {
             let (_, text) = self.cmdline();
-            let after = on_file(line, &text);
+            let after = line.on_file(&text);
             if after != text {
                 changes.push(Change::Edit {
                     path: CMDLINE.into(),

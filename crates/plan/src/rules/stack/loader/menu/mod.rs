@@ -360,29 +360,6 @@ fn is_rescue(entry: &BootEntry) -> bool {
         .any(|word| name.contains(word) || images.clone().any(|image| image.contains(word)))
 }
 
-/// A file with a command line: blanks and line ends separate words, lines that begin with `#` are
-/// comments (which not every reader knows, and which then are words).
-fn on_file(line: &Line, text: &str) -> String {
-    let mut pieces = Vec::new();
-    let mut at = 0;
-    for part in text.split_inclusive('\n') {
-        let body = part.trim_end_matches(['\n', '\r']);
-        if !body.trim_start().starts_with('#') && !body.trim().is_empty() {
-            pieces.push(at..at + body.len());
-        }
-        at += part.len();
-    }
-    if pieces.is_empty() {
-        let line_end = if text.is_empty() || text.ends_with('\n') {
-            ""
-        } else {
-            "\n"
-        };
-        return format!("{text}{line_end}{}\n", line.add.join(" "));
-    }
-    kargs::edited_pieces(text, &pieces, &line.add, |word| line.goes(word))
-}
-
 /// Who makes the entries of this host; a refusal if that is not known.
 fn maker(draft: &mut Draft<'_>) -> Option<Maker> {
     let facts = draft.facts;
