@@ -1063,11 +1063,6 @@ fn stacks_that_are_not_written_to_say_what_to_do() {
             "kargs = [\"intel_iommu=on\"",
         ),
         (
-            BootLoader::ProxmoxBootTool,
-            "stack.loader",
-            "proxmox-boot-tool refresh",
-        ),
-        (
             BootLoader::TransactionalUpdate,
             "stack.loader",
             "transactional-update",
