@@ -170,6 +170,17 @@ pub(crate) fn hardware(host: &Host, twin: bool) {
             "/proc/cpuinfo",
             "processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t\t: vmx\n",
         )
+        .link(
+            "/sys/dev/block/254:2",
+            "../../devices/virtio0/block/vda/vda2",
+        )
+        .link(
+            "/sys/dev/block/254:1",
+            "../../devices/virtio0/block/vda/vda1",
+        )
+        .file("/sys/devices/virtio0/block/vda/dev", "254:0\n")
+        .file("/sys/devices/virtio0/block/vda/vda1/dev", "254:1\n")
+        .file("/sys/devices/virtio0/block/vda/vda2/dev", "254:2\n")
         .file("/proc/modules", "")
         .file("/proc/sys/kernel/osrelease", format!("{RELEASE}\n"))
         .file("/run/passthru-capture/boot-free", "900000000\n");
@@ -494,6 +505,7 @@ fn fedora(host: &Host) {
         "36 1 254:2 / / rw - ext4 /dev/vda2 rw\n37 36 254:1 / /boot rw - ext4 /dev/vda1 rw\n",
     );
     dracut(host, "initramfs-", ".img");
+    grubenv(host, "/boot/grub2");
     boots(
         host,
         "BOOT_IMAGE=(hd0,gpt2)/vmlinuz root=UUID=1 ro rhgb quiet",
@@ -503,6 +515,11 @@ fn fedora(host: &Host) {
 fn opensuse(host: &Host) {
     os(host, "opensuse-tumbleweed");
     grub(host, "/boot/grub2", false);
+    // Its root is btrfs, where GRUB cannot clear a one-shot.
+    host.file(
+        "/proc/self/mountinfo",
+        "36 1 254:2 / / rw - btrfs /dev/vda2 rw\n",
+    );
     dracut(host, "initrd-", "");
 }
 

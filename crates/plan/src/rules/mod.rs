@@ -183,9 +183,8 @@ fn outcome_of(
         ));
     }
     if !words.is_empty() {
-        outcome.push(String::from(
-            "The boot menu keeps an entry \"… without passthru\" that starts this host as it is today; so does the recovery entry.",
-        ));
+        let way_back = stack::loader::way_back(draft.facts);
+        outcome.push(String::from(way_back.stays));
     }
     outcome
 }

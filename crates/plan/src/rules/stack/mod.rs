@@ -137,7 +137,8 @@ fn on_trial(
             draft.notice(
                 "trial.impossible",
                 format!(
-                    "There is no trial boot on this host: {why}. The next boot has the change; if it fails, choose the entry \"… without passthru\" in the boot menu, which shows for some seconds, and undo."
+                    "There is no trial boot on this host: {why}. The next boot has the change; if it fails, {}, and undo.",
+                    loader::way_back(facts).choice
                 ),
             );
             return None;

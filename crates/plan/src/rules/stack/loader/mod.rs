@@ -77,6 +77,28 @@ fn is_proxmox(facts: &Facts) -> bool {
     facts.boot.loader.is(&BootLoader::ProxmoxBootTool)
 }
 
+/// How a person gets back from a boot that fails, where no trial entry is started once.
+pub(crate) struct WayBack {
+    /// What to do in the boot menu.
+    pub(crate) choice: &'static str,
+    /// What stays there, in a sentence.
+    pub(crate) stays: &'static str,
+}
+
+/// The way back of the loader in charge.
+pub(crate) fn way_back(facts: &Facts) -> WayBack {
+    if is_ostree(facts) {
+        return ostree::WAY_BACK;
+    }
+    if is_proxmox(facts) && !proxmox::by_grub(facts) {
+        return proxmox::WAY_BACK;
+    }
+    WayBack {
+        choice: "choose the entry \"… without passthru\" in the boot menu, which shows for some seconds",
+        stays: "The boot menu keeps an entry \"… without passthru\" that starts this host as it is today; so does the recovery entry.",
+    }
+}
+
 /// Words that passthru has configured on this host, as one command line.
 pub(super) fn own_words(facts: &Facts) -> String {
     if is_menu(facts) {

@@ -7,11 +7,17 @@
 
 use alloc::{format, string::String, vec::Vec};
 
-use super::{Steps, grub, line, line::Line, menu::CMDLINE};
+use super::{Steps, WayBack, grub, line, line::Line, menu::CMDLINE};
 use crate::{
     change::Change,
     facts::Facts,
     rules::{Draft, stack::edit},
+};
+
+/// systemd-boot has one kernel command line for all entries here.
+pub(super) const WAY_BACK: WayBack = WayBack {
+    choice: "press e in the boot menu and delete the words for that boot",
+    stays: "No entry without the words stays in the boot menu, for all entries have one kernel command line; pressing e there deletes them for one boot.",
 };
 
 const UNSEEN: &str = "proxmox-boot-tool mounts the boot partitions only while it writes, so no entry that is started once can be put there";
@@ -70,10 +76,6 @@ fn cmdline(draft: &mut Draft<'_>, words: &[String]) -> Vec<Change> {
         .map(String::from)
         .or_else(|| line::of_running(facts).map(|words| format!("{words}\n")))
         .unwrap_or_default();
-    draft.notice(
-        "boot.one-line",
-        "systemd-boot has one kernel command line for all entries here, so no entry without the words stays in the menu. To start once without them, press e in the boot menu and delete them; then sudo passthru undo.",
-    );
     edit(
         facts,
         CMDLINE,
