@@ -20,6 +20,7 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 use observe_builder::Host;
 use passthru_host::{
     Root,
+    exec::Exec,
     observe::{Wanted, observe},
     transaction::{self, Options, Silent},
 };
@@ -91,6 +92,15 @@ fn host_of(stack: &Stack, twin: bool) -> Host {
     let host = Host::new();
     trees::hardware(&host, twin);
     (stack.build)(&host);
+    let tools = Tools {
+        root: host.path().to_owned(),
+    };
+    for path in ["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"] {
+        let own = host.path().join("etc/grub.d/10_linux").exists();
+        if own && host.path().join(&path[1..]).exists() {
+            tools.run(&["grub-mkconfig", "-o", path]).unwrap();
+        }
+    }
     host
 }
 

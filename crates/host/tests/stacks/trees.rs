@@ -228,6 +228,15 @@ entry 'Linux x' gnulinux-x-advanced-1 \"$GRUB_CMDLINE_LINUX $GRUB_CMDLINE_LINUX_
 echo '}'
 ";
 
+/// GRUB's own script that reads an administrator's entries at boot.
+const CUSTOM: &str = "#!/bin/sh
+cat <<'EOF'
+if [ -f  ${config_directory}/custom.cfg ]; then
+  source ${config_directory}/custom.cfg
+fi
+EOF
+";
+
 fn grub(host: &Host, directory: &str, drop_ins: bool) {
     let script = if drop_ins {
         "#!/bin/sh\nfor x in /etc/default/grub.d/*.cfg; do . \"$x\"; done\n"
@@ -240,17 +249,14 @@ fn grub(host: &Host, directory: &str, drop_ins: bool) {
     } else {
         "grub-mkconfig"
     };
-    let normal = "\tlinux\t/boot/vmlinuz-x root=UUID=1 ro  quiet\n";
     host.executable(&format!("/usr/sbin/{tool}"), script)
         .executable("/etc/grub.d/10_linux", LINUX)
         .file(
             "/etc/default/grub",
             "GRUB_DEFAULT=0\nGRUB_TIMEOUT=5\nGRUB_CMDLINE_LINUX_DEFAULT='quiet'\nGRUB_CMDLINE_LINUX=\"\"\n",
         )
-        .file(
-            &format!("{directory}/grub.cfg"),
-            format!("menuentry 'Linux' $menuentry_id_option 'gnulinux-simple-1' {{\n{normal}\tinitrd\t/boot/initrd.img-x\n}}\n"),
-        );
+        .executable("/etc/grub.d/41_custom", CUSTOM)
+        .file(&format!("{directory}/grub.cfg"), "");
     grubenv(host, directory);
     host.file(
         "/proc/self/mountinfo",
