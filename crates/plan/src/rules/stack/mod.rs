@@ -155,6 +155,17 @@ fn on_trial(
             return None;
         }
     };
+    if facts
+        .boot
+        .generator
+        .value()
+        .is_some_and(|generator| !trial::reboots_without_root(*generator))
+    {
+        draft.notice(
+            "trial.waits",
+            "If the trial boot stops in the initramfs, it waits there and does not reboot by itself: press the reset button, and the entry from before starts.",
+        );
+    }
     Some((
         trial.entry,
         trial::units(facts, program, words),
