@@ -1,5 +1,7 @@
 //! What can be typed. Types only: what it means is decided by the commands.
 
+pub(crate) mod vm;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -113,6 +115,8 @@ pub(crate) enum Command {
     Recover,
     /// Show what was done here, and when.
     History,
+    /// Guests: which CPUs and memory of this host they get.
+    Vm(vm::Vm),
     /// Write this host to a file that can be shared; serial numbers are masked.
     Capture(Capture),
     /// Walk through the whole cycle on a built-in sample host: no root, no reboot.

@@ -47,7 +47,7 @@ pub enum CaptureError {
 /// If the root cannot be opened again or `writer` fails.
 pub fn capture(root: &Root, writer: impl Write) -> Result<CaptureReport, CaptureError> {
     let recorder = root.recorder()?;
-    let facts = observe(&recorder, Wanted::all());
+    let facts = observe(&recorder, Wanted::capture());
     let mut tree = Tree::of(root, &recorder.seen());
     let images: Vec<String> = facts
         .kernel

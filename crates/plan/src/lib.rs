@@ -18,6 +18,7 @@ pub mod devices;
 pub mod doctor;
 pub mod facts;
 pub mod finding;
+pub mod guest;
 pub mod intent;
 pub mod measured;
 pub mod pci;

@@ -1,5 +1,7 @@
 //! Writes the sample host: hand-written data to files and links.
 
+mod cpus;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -107,6 +109,7 @@ pub(crate) fn write(root: &Path) -> io::Result<()> {
     for function in functions() {
         writer.function(&function)?;
     }
+    cpus::write(&writer)?;
     writer.records()?;
     // Attributes (4 bytes) and value: Secure Boot is off.
     writer.file(SECURE_BOOT, "\u{6}\0\0\0\0", 0o644)?;

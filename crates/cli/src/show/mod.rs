@@ -4,6 +4,7 @@ pub(crate) mod devices;
 pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod layout;
+pub(crate) mod pin;
 pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod table;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use passthru_plan::{Change, Expect, Facts, Plan, plan::Method};
+use passthru_plan::{Change, Expect, Facts, Plan, Refusal, plan::Method};
 
 use super::{
     diff, table,
@@ -11,8 +11,8 @@ use super::{
 use crate::out::Out;
 
 /// What is the matter with a plan that will not be carried out.
-pub(crate) fn refusals(out: &mut Out, plan: &Plan) -> io::Result<()> {
-    for refusal in &plan.refusals {
+pub(crate) fn refusals(out: &mut Out, refusals: &[Refusal]) -> io::Result<()> {
+    for refusal in refusals {
         out.wrapped(
             Line::new().put(Style::Bad, "refused  "),
             Style::Plain,
@@ -102,7 +102,7 @@ fn opening(out: &mut Out, facts: &Facts, plan: &Plan) -> io::Result<()> {
     }
     if !plan.refusals.is_empty() {
         out.blank()?;
-        refusals(out, plan)?;
+        refusals(out, &plan.refusals)?;
     }
     Ok(())
 }

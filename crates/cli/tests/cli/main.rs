@@ -21,3 +21,4 @@ mod setup;
 mod status;
 mod undo;
 mod verify;
+mod vm_pin;

@@ -20,6 +20,7 @@ mod names;
 mod net;
 mod pci;
 mod program;
+mod topology;
 mod usage;
 
 pub(crate) use boot::image_cmdline;
@@ -60,6 +61,8 @@ pub struct Wanted {
     pub monitors: bool,
     /// IOMMU, kernels, machine, display, boot stack and configuration files.
     pub host: bool,
+    /// Cores, threads, caches and memory nodes.
+    pub cpus: bool,
     /// Open the initramfs of every installed kernel.
     pub images: bool,
     /// Lines of the kernel's and libvirt's logs that match a known symptom.
@@ -75,17 +78,35 @@ impl Wanted {
             usage: true,
             monitors: true,
             host: false,
+            cpus: false,
             images: false,
             log: false,
         }
     }
 
-    /// Everything but the content of initramfs images.
+    /// Everything about a host but its processors and the content of initramfs images.
     pub const fn all() -> Self {
         Self {
             host: true,
             log: true,
             ..Self::devices()
+        }
+    }
+
+    /// What planning a guest needs.
+    pub const fn guest() -> Self {
+        Self {
+            cpus: true,
+            log: false,
+            ..Self::all()
+        }
+    }
+
+    /// What a capture brings along: all that any command reads, but for images.
+    pub const fn capture() -> Self {
+        Self {
+            cpus: true,
+            ..Self::all()
         }
     }
 
@@ -128,6 +149,9 @@ pub fn observe(root: &Root, wanted: Wanted) -> Facts {
     }
     if wanted.monitors && !wanted.host {
         facts.display.cards = display::cards(root);
+    }
+    if wanted.cpus {
+        facts.topology = topology::observe(root, &facts.functions);
     }
     if wanted.log {
         facts.log = log::observe(root);

@@ -43,6 +43,9 @@ pub struct Cpu {
     pub threads: u32,
     /// Physical address bits.
     pub physical_bits: Option<u8>,
+    /// `pdpe1gb` is among the flags: pages of 1 GiB.
+    #[serde(default)]
+    pub gigabyte_pages: Measured<bool>,
 }
 
 /// Processor vendor; decides which IOMMU words exist.

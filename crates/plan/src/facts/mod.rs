@@ -10,6 +10,7 @@ pub mod iommu;
 pub mod kernel;
 pub mod machine;
 pub mod pci;
+pub mod topology;
 pub mod usage;
 
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
@@ -22,6 +23,7 @@ pub use iommu::{Group, Iommu, ReservedRegion};
 pub use kernel::{InstalledKernel, Kernel, ModuleState};
 pub use machine::{Cpu, CpuVendor, Distribution, Firmware, Machine, Memory};
 pub use pci::{Bar, Candidate, Function, Sriov};
+pub use topology::{Cache, CoreKind, HugepagePool, LogicalCpu, Node, Topology};
 pub use usage::{Use, UseKind};
 
 use crate::{measured::Measured, pci::Address};
@@ -37,6 +39,9 @@ pub struct Facts {
     pub iommu: Iommu,
     /// Processor, memory, firmware, distribution.
     pub machine: Machine,
+    /// Cores, threads, caches and memory nodes.
+    #[serde(default)]
+    pub topology: Topology,
     /// The running kernel and every installed one.
     pub kernel: Kernel,
     /// Who drives which display.

@@ -2,6 +2,7 @@
 
 pub mod bls;
 pub mod cpio;
+pub mod cpulist;
 pub mod grub_cfg;
 pub mod grubenv;
 pub mod ids;

@@ -35,6 +35,10 @@ pub fn cpuinfo(text: &str) -> (Cpu, Option<bool>) {
                 .count(),
         )
         .unwrap_or(u32::MAX),
+        gigabyte_pages: match has("pdpe1gb") {
+            Some(has) => Measured::Value(has),
+            None => Measured::not("/proc/cpuinfo has no flags (not an x86 processor)"),
+        },
         physical_bits: first("address sizes")
             .and_then(|sizes| sizes.split_whitespace().next()?.parse().ok()),
     };
@@ -56,6 +60,15 @@ pub fn meminfo(text: &str) -> Memory {
             .zip(value("Hugepagesize"))
             .and_then(|(pages, size)| pages.checked_mul(size)),
     }
+}
+
+/// A value in KiB of a NUMA node's meminfo, whose lines are `Node 0 MemTotal: 65730460 kB`.
+pub fn node_meminfo(text: &str, key: &str) -> Option<u64> {
+    text.lines().find_map(|line| {
+        let mut words = line.split_whitespace().skip(2);
+        let found = words.next()?.strip_suffix(':')?;
+        (found == key).then(|| words.next()?.parse().ok()).flatten()
+    })
 }
 
 /// A device of /proc/bus/input/devices.
@@ -206,6 +219,8 @@ mod tests {
         assert_eq!(cpu.vendor, CpuVendor::Amd);
         assert_eq!((cpu.threads, cpu.physical_bits), (2, Some(48)));
         assert!(cpu.virtualization.is(&true));
+        assert!(cpu.gigabyte_pages.is(&false));
+        assert!(cpuinfo("flags: vmx pdpe1gb").0.gigabyte_pages.is(&true));
         assert_eq!(hypervisor, Some(false));
         assert_eq!(cpuinfo("").1, None);
     }
@@ -219,6 +234,14 @@ mod tests {
             (m.total_kib, m.available_kib, m.hugepages_kib),
             (Some(100), Some(50), Some(8192))
         );
+    }
+
+    #[test]
+    fn memory_of_a_node() {
+        let text = "\nNode 1 MemTotal:       65730460 kB\nNode 1 MemFree:  12 kB\n";
+        assert_eq!(node_meminfo(text, "MemTotal"), Some(65_730_460));
+        assert_eq!(node_meminfo(text, "MemFree"), Some(12));
+        assert_eq!(node_meminfo(text, "MemUsed"), None);
     }
 
     #[test]
@@ -281,6 +304,7 @@ mod tests {
         fn any_text(text: String) {
             cpuinfo(&text);
             meminfo(&text);
+            node_meminfo(&text, "MemTotal");
             inputs(&text);
             default_routes_v4(&text);
             default_routes_v6(&text);

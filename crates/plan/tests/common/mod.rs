@@ -224,6 +224,7 @@ pub fn debian() -> Facts {
                 virtualization: Measured::Value(true),
                 threads: 12,
                 physical_bits: Some(39),
+                gigabyte_pages: Measured::Value(true),
             },
             memory: Memory {
                 total_kib: Some(32 << 20),

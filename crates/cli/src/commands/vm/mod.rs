@@ -1,0 +1,19 @@
+//! `passthru vm`: guests, one file per verb.
+
+mod pin;
+
+use crate::{
+    args::{
+        Global,
+        vm::{Vm, What},
+    },
+    error::{Outcome, Result},
+    out::Out,
+};
+
+/// Runs what was typed after `vm`.
+pub(super) fn run(args: &Vm, global: &Global, out: &mut Out) -> Result<Outcome> {
+    match &args.what {
+        What::Pin(args) => pin::run(args, global, out),
+    }
+}

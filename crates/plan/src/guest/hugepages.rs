@@ -1,0 +1,131 @@
+//! Huge pages for a guest: which size, how many, on which node, and how to get them.
+
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use serde::Serialize;
+
+use super::memory::NodeShare;
+use crate::{facts::Facts, plan::Refusal};
+
+/// KiB of the small huge page of x86.
+pub const PAGE_2M: u64 = 2048;
+/// KiB of the large one, on processors with the flag `pdpe1gb`.
+pub const PAGE_1G: u64 = 1024 * 1024;
+
+/// Huge pages that hold all of a guest's memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Hugepages {
+    /// Size of a page in KiB: [`PAGE_2M`] or [`PAGE_1G`].
+    pub page_kib: u64,
+    /// How many in all.
+    pub count: u64,
+    /// How many on each node.
+    pub per_node: Vec<NodePages>,
+    /// Words of the kernel command line that set them aside at boot, when memory is not yet
+    /// fragmented. They stand for this guest alone: where the command line has such words already,
+    /// the numbers are added.
+    pub words: Vec<String>,
+    /// What to do instead when the guest starts. For pages of 1 GiB this seldom succeeds on a host
+    /// that has run for a while.
+    pub at_start: Vec<Reserve>,
+}
+
+/// Pages of one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct NodePages {
+    /// The node; `None` on a host that has one.
+    pub node: Option<u32>,
+    /// Pages.
+    pub count: u64,
+}
+
+/// A pool to be filled while the host runs (`Documentation/admin-guide/mm/hugetlbpage.rst`).
+///
+/// The kernel allocates as many pages as it finds and **reports success even if that is none**: the
+/// write to `nr_hugepages` never tells. Who carries this out reads both files first, writes
+/// `nr_hugepages` plus what `free_hugepages` lacks of `free_needed`, and then reads
+/// `free_hugepages` back. If it is below `free_needed`, what was added is given back, caches are
+/// dropped and memory is compacted once, and after a second failure the guest starts without huge
+/// pages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reserve {
+    /// The directory of the pool, with `nr_hugepages` (pages in it) and `free_hugepages` (unused).
+    pub pool: String,
+    /// What `free_hugepages` must show before the guest may start.
+    pub free_needed: u64,
+    /// How many pages are missing as the host stands now; 0 if it has them already.
+    pub missing: Option<u64>,
+}
+
+/// The page for `kib` of guest memory: 1 GiB if that divides it and the CPU has it, else 2 MiB.
+///
+/// # Errors
+/// If no page divides it.
+pub fn page(facts: &Facts, kib: u64) -> Result<u64, Refusal> {
+    if kib.is_multiple_of(PAGE_1G) && facts.machine.cpu.gigabyte_pages.is(&true) {
+        return Ok(PAGE_1G);
+    }
+    if kib.is_multiple_of(PAGE_2M) {
+        return Ok(PAGE_2M);
+    }
+    Err(Refusal {
+        id: "guest.memory.odd".into(),
+        why: format!("{kib} KiB are no whole number of huge pages of 2 MiB."),
+        way_out: format!("Ask for {} KiB.", kib.next_multiple_of(PAGE_2M)),
+    })
+}
+
+/// Pages of `page_kib` for the memory in `nodes`, whose parts are whole pages.
+pub fn plan(facts: &Facts, page_kib: u64, nodes: &[NodeShare]) -> Hugepages {
+    let per_node: Vec<NodePages> = nodes
+        .iter()
+        .map(|part| NodePages {
+            node: part.node,
+            count: part.kib / page_kib,
+        })
+        .collect();
+    let count: u64 = per_node.iter().map(|part| part.count).sum();
+    let size = if page_kib == PAGE_1G { "1G" } else { "2M" };
+    // Without node numbers the kernel spreads the pages over all nodes, also those of another guest.
+    let split = facts.topology.nodes.len() > 1 && per_node.iter().all(|part| part.node.is_some());
+    let pages = if split {
+        let parts: Vec<String> = per_node
+            .iter()
+            .map(|part| format!("{}:{}", part.node.unwrap_or(0), part.count))
+            .collect();
+        parts.join(",")
+    } else {
+        count.to_string()
+    };
+    let at_start = per_node
+        .iter()
+        .map(|part| {
+            let within = part.node.map_or("/sys/kernel/mm".into(), |node| {
+                format!("/sys/devices/system/node/node{node}")
+            });
+            let node = match (part.node, &facts.topology.nodes[..]) {
+                (Some(node), _) => facts.topology.node(node),
+                (None, [only]) => Some(only),
+                (None, _) => None,
+            };
+            let free = node
+                .and_then(|node| node.hugepages.iter().find(|pool| pool.page_kib == page_kib))
+                .map(|pool| pool.free);
+            Reserve {
+                pool: format!("{within}/hugepages/hugepages-{page_kib}kB"),
+                free_needed: part.count,
+                missing: free.map(|free| part.count.saturating_sub(free)),
+            }
+        })
+        .collect();
+    Hugepages {
+        page_kib,
+        count,
+        per_node,
+        words: [format!("hugepagesz={size}"), format!("hugepages={pages}")].into(),
+        at_start,
+    }
+}
