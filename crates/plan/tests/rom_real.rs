@@ -1,6 +1,7 @@
 //! Option ROMs that Debian ships, where they are installed (packages seabios and ipxe-qemu): what their
 //! own build puts into them has to come out again.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::print_stderr, reason = "what is skipped is said")]
 
 use passthru_plan::{
     Ids,

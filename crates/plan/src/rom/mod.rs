@@ -16,7 +16,7 @@ mod start;
 mod tests;
 pub mod vfct;
 
-use alloc::vec::Vec;
+use alloc::{format, string::String, vec::Vec};
 use core::ops::Range;
 use serde::Serialize;
 use thiserror::Error;
@@ -27,7 +27,7 @@ pub use image::{Checksum, CodeType, Efi, Image, UNIT};
 pub use judge::{judge, no_rom};
 pub use start::{NvgiError, Start};
 
-use crate::pci::Ids;
+use crate::{facts::Function, pci::Ids};
 
 /// No option ROM is longer: an expansion ROM's address register decodes at most 16 MiB (PCI Local
 /// Bus Specification 3.0, section 6.2.5.2).
@@ -204,4 +204,18 @@ impl Tail {
 
 fn as_text<S: serde::Serializer>(error: &ImageError, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(error)
+}
+
+/// A name for the file that holds the ROM of `function`: what it is, and where it was read.
+pub fn file_name(function: &Function) -> String {
+    let (at, ids) = (function.address, function.ids);
+    // Almost every host has one domain.
+    let domain = match at.domain {
+        0 => String::new(),
+        domain => format!("{domain:04x}-"),
+    };
+    format!(
+        "{:04x}-{:04x}-{domain}{:02x}-{:02x}-{:x}.rom",
+        ids.vendor, ids.device, at.bus, at.device, at.function
+    )
 }
