@@ -56,9 +56,9 @@ pub(super) fn run(args: &args::RomCheck, global: &Global, out: &mut Out) -> Resu
             findings: &findings,
         })?;
     } else {
-        out.paragraph(0, &format!("{file}: {} bytes", bytes.len()))?;
+        out.text(&format!("{file}: {} bytes", bytes.len()))?;
         if out.is_verbose() {
-            out.paragraph(0, &format!("sha256 {sha256}"))?;
+            out.text(&format!("sha256 {sha256}"))?;
         }
         if let Some(rom) = &rom {
             show::rom::images(out, rom)?;

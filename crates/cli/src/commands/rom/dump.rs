@@ -77,15 +77,9 @@ pub(super) fn run(args: &args::RomDump, global: &Global, out: &mut Out) -> Resul
             apparmor: rule.map(|AppArmorRule { file, rule }| Rule { file, rule }),
         })?;
     } else {
-        out.paragraph(
-            0,
-            &format!(
-                "Wrote {file}: {} bytes, read from {}.",
-                dump.bytes.len(),
-                from(dump.source, &function)
-            ),
-        )?;
-        out.paragraph(0, &format!("sha256 {}", sha256(&dump.bytes)))?;
+        out.text(&format!("Wrote {file}: {} bytes.", dump.bytes.len()))?;
+        out.paragraph(0, &format!("Read from {}.", from(dump.source, &function)))?;
+        out.text(&format!("sha256 {}", sha256(&dump.bytes)))?;
         show::rom::images(out, &rom)?;
         out.blank()?;
         show::rom::findings(out, &findings)?;

@@ -66,7 +66,8 @@ pub(super) fn run(args: &args::RomTrim, global: &Global, out: &mut Out) -> Resul
             "Cut off: {before} bytes at the start, {after} at the end. Nothing inside the ROM was changed."
         )
     };
-    out.paragraph(0, &format!("Wrote {target}: {} bytes. {cut}", kept.len()))?;
+    out.text(&format!("Wrote {target}: {} bytes.", kept.len()))?;
+    out.paragraph(0, &cut)?;
     if rom.start == Start::Searched {
         out.note(&rom.start.words(range.start))?;
     }

@@ -8,7 +8,7 @@ use alloc::{
     vec::Vec,
 };
 
-use super::{Chain, Foreign, Image, NotRom, Private, Rom, Start, Tail};
+use super::{Chain, Foreign, Image, ImageError, NotRom, Private, Rom, Start, Tail};
 use crate::{
     doctor::check::{Check, check},
     facts::Function,
@@ -48,6 +48,9 @@ pub fn no_rom(error: &NotRom) -> Finding {
         }
         NotRom::Foreign(_) => {
             "name the file that holds the card's video BIOS, or read it: sudo passthru rom dump ADDR"
+        }
+        NotRom::Broken(ImageError::NotPci { .. }) => {
+            "name the file that holds the card's video BIOS; this one is for the ISA bus, or for a machine's built-in emulated graphics"
         }
         NotRom::Nvgi(_) | NotRom::Broken(_) => {
             "the file is damaged or cut short; read the ROM again: sudo passthru rom dump ADDR"
