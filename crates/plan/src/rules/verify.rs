@@ -6,7 +6,7 @@ use alloc::{
     vec::Vec,
 };
 
-use super::{groups, iommu};
+use super::{groups, iommu, repair};
 use crate::{
     change::Change,
     facts::{Facts, Function},
@@ -34,7 +34,7 @@ pub(crate) fn verify(facts: &Facts, intent: &Intent) -> Verification {
     let configured = drift.is_empty();
     // A word that had to go still stands on the line of a boot from before.
     let off = !iommu::is_active(facts) && cmdline.is_some_and(|cmdline| iommu::turned_off(cmdline));
-    let rebooted = missing.is_empty() && !off;
+    let rebooted = missing.is_empty() && !off && !repair::waits_for_reboot(facts, intent);
     let devices: Vec<_> = plan
         .bindings
         .iter()

@@ -202,10 +202,16 @@ mod tests {
     #[test]
     fn a_word_goes_and_the_rest_keeps_its_bytes() {
         for (text, after) in [
-            ("MODULES=(vfio vfio_virqfd vfio_pci)\n", "MODULES=(vfio vfio_pci)\n"),
+            (
+                "MODULES=(vfio vfio_virqfd vfio_pci)\n",
+                "MODULES=(vfio vfio_pci)\n",
+            ),
             ("MODULES=(vfio_virqfd vfio)", "MODULES=(vfio)"),
             ("MODULES=(vfio-virqfd)\n", "MODULES=()\n"),
-            ("MODULES+=( vfio vfio_virqfd ) # x\n", "MODULES+=( vfio ) # x\n"),
+            (
+                "MODULES+=( vfio vfio_virqfd ) # x\n",
+                "MODULES+=( vfio ) # x\n",
+            ),
             (
                 "MODULES=(\n  vfio # a\n  vfio_virqfd\n  # vfio_virqfd\n)\nHOOKS=(base)\n",
                 "MODULES=(\n  vfio # a\n  # vfio_virqfd\n)\nHOOKS=(base)\n",
@@ -214,7 +220,11 @@ mod tests {
             let found = without_word(text, "MODULES", "vfio_virqfd");
             assert_eq!(found.as_deref(), Some(after));
         }
-        for other in ["# MODULES=(vfio_virqfd)\n", "HOOKS=(vfio_virqfd)\n", "MODULES=(a) # vfio_virqfd\n"] {
+        for other in [
+            "# MODULES=(vfio_virqfd)\n",
+            "HOOKS=(vfio_virqfd)\n",
+            "MODULES=(a) # vfio_virqfd\n",
+        ] {
             assert_eq!(without_word(other, "MODULES", "vfio_virqfd"), None);
         }
     }

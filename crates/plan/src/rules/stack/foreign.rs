@@ -167,12 +167,130 @@ impl IdsSource {
     }
 }
 
+/// What the plan does with a list of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It stays where it is.
+    Stays,
+    /// It never acted, and is taken out.
+    Dormant,
+    /// Asked to repair: passthru's own word does what it did.
+    Replaced,
+}
+
+impl IdsSource {
+    fn fate(&self, draft: &Draft<'_>) -> Fate {
+        let binds = !draft.chosen.is_empty() && !draft.intent.iommu_only;
+        if self.is_replaced(draft, binds) {
+            Fate::Replaced
+        } else if binds && self.is_dormant(draft.facts) {
+            Fate::Dormant
+        } else {
+            Fate::Stays
+        }
+    }
+
+    /// What it does is done by passthru's own word: of a plan that binds, each entry names only
+    /// functions of the plan, or none that is here or on another driver; else the word that is there
+    /// has all of its entries.
+    fn is_replaced(&self, draft: &Draft<'_>, binds: bool) -> bool {
+        if !draft.intent.repair || self.kind == Kind::Other || self.list.entries.is_empty() {
+            return false;
+        }
+        if let Kind::Modprobe { path } = &self.kind
+            && !path.starts_with("/etc/")
+        {
+            return false;
+        }
+        let facts = draft.facts;
+        if !binds {
+            let own = own_entries(facts);
+            return self.list.entries.iter().all(|entry| own.contains(entry));
+        }
+        self.list.entries.iter().all(|entry| {
+            let named = || facts.functions.iter().filter(|f| takes(entry, f));
+            let planned = named().filter(|f| draft.is_chosen(f.address)).count();
+            let others_act = named().all(|f| f.driver.is_none() || f.is_on_vfio());
+            planned == named().count() || planned == 0 && others_act
+        })
+    }
+}
+
+fn takes(entry: &ids::Entry, f: &Function) -> bool {
+    entry.matches(f.ids, f.subsystem, f.class)
+}
+
+/// Entries of passthru's own word.
+fn own_entries(facts: &Facts) -> Vec<ids::Entry> {
+    kargs::values(&super::own_words(facts), "vfio-pci.ids")
+        .iter()
+        .flat_map(|value| ids::List::parse(value).entries)
+        .collect()
+}
+
+/// Entries of others' lists that passthru's own word takes over. Those of lists that are replaced
+/// leave out what the plan binds itself.
+pub(super) fn taken_over(draft: &Draft<'_>) -> Vec<(String, Vec<ids::Entry>)> {
+    foreign_ids(draft.facts)
+        .into_iter()
+        .filter_map(|source| {
+            let mut entries = source.list.entries.clone();
+            match source.fate(draft) {
+                Fate::Dormant => return None,
+                Fate::Stays if source.is_dormant(draft.facts) => return None,
+                Fate::Stays => {}
+                Fate::Replaced => entries.retain(|entry| {
+                    let mut chosen = draft.chosen_functions();
+                    !chosen.any(|f| takes(entry, f))
+                }),
+            }
+            Some((source.place, entries))
+        })
+        .collect()
+}
+
+/// A list that is replaced has entries that only passthru's word will have.
+pub(super) fn needs_word(draft: &Draft<'_>) -> bool {
+    let replaced = |source: &IdsSource| source.fate(draft) == Fate::Replaced;
+    foreign_ids(draft.facts).iter().any(replaced)
+        && taken_over(draft)
+            .iter()
+            .any(|(_, entries)| !entries.is_empty())
+}
+
+/// Lists that compete and that nothing replaces.
+pub(in crate::rules) fn repair_notice(draft: &mut Draft<'_>) {
+    let lists = foreign_ids(draft.facts);
+    let left: Vec<String> = lists
+        .iter()
+        .filter(|source| source.fate(draft) == Fate::Stays)
+        .map(|source| source.place.clone())
+        .collect();
+    let own = usize::from(!own_entries(draft.facts).is_empty());
+    if left.is_empty() || lists.len() + own < 2 {
+        return;
+    }
+    let why = if draft.intent.is_repair_only() {
+        "With --gpu, the plan's own list holds what they name, and the others go; by themselves they are left alone."
+    } else {
+        "They name functions that this plan does not bind, or passthru may not edit them."
+    };
+    draft.notice(
+        "repair.ids-left",
+        format!(
+            "The kernel keeps only the last list of vfio-pci ids, and these stay: {}. {why}",
+            left.join(", ")
+        ),
+    );
+}
+
 /// Refuses lists that act for some functions and are dormant for others: neither leaving them nor
 /// taking them out keeps the other boot entries as they are.
 pub(super) fn refuse_mixed(draft: &mut Draft<'_>) {
     let facts = draft.facts;
     for source in foreign_ids(facts) {
-        if source.is_dormant(facts) && source.acts(facts) {
+        let replaced = source.fate(draft) == Fate::Replaced;
+        if !replaced && source.is_dormant(facts) && source.acts(facts) {
             draft.refuse(
                 "binding.other-ids",
                 format!(
@@ -188,13 +306,27 @@ pub(super) fn refuse_mixed(draft: &mut Draft<'_>) {
 /// Why a dormant list is taken out of its place.
 pub(super) const WHY: &str = "its vfio-pci ids did not act until now; with vfio-pci loaded early they would, in every boot entry. What the plan binds is in passthru's own words";
 
+/// Why a list is taken out of its place that passthru's own word replaces.
+const WHY_REPLACED: &str =
+    "lists of ids do not add up, the last one counts; what this one did is in passthru's own word";
+
+impl Fate {
+    const fn why(self) -> &'static str {
+        match self {
+            Self::Replaced => WHY_REPLACED,
+            Self::Dormant | Self::Stays => WHY,
+        }
+    }
+}
+
 /// Edits that take dormant lists out of modprobe.d and initramfs-tools' modules. Those in the boot
 /// loader's defaults are [`grub_words`].
 pub(super) fn take_over(draft: &mut Draft<'_>) -> Vec<Change> {
     let facts = draft.facts;
-    let mut texts: BTreeMap<String, String> = BTreeMap::new();
+    let mut texts: BTreeMap<String, (String, &str)> = BTreeMap::new();
     for source in foreign_ids(facts) {
-        if !source.is_dormant(facts) {
+        let fate = source.fate(draft);
+        if fate == Fate::Stays {
             continue;
         }
         let path = match &source.kind {
@@ -212,42 +344,64 @@ pub(super) fn take_over(draft: &mut Draft<'_>) -> Vec<Change> {
         }
         let text = texts
             .get(&path)
-            .map_or_else(|| facts.text(&path), |t| Some(t.as_str()));
+            .map_or_else(|| facts.text(&path), |(text, _)| Some(text.as_str()));
         let Some(text) = text else { continue };
         let after = match source.kind {
             Kind::Modprobe { .. } => modprobe::without_option(text, "vfio-pci", "ids"),
             _ => Some(without_module_ids(text)),
         };
         if let Some(after) = after {
-            texts.insert(path, after);
+            texts.insert(path, (after, fate.why()));
         }
     }
     texts
         .into_iter()
-        .filter_map(|(path, after)| edit(facts, &path, after, 0o644, WHY))
+        .filter_map(|(path, (after, why))| edit(facts, &path, after, 0o644, why))
         .collect()
 }
 
-/// Dormant words in the boot loader's defaults: the variable and the word.
-pub(crate) fn grub_words(facts: &Facts) -> Vec<(&'static str, String)> {
-    foreign_ids(facts)
+/// A list in the boot loader's defaults that goes.
+pub(crate) struct GrubWord {
+    /// The variable it stands in.
+    pub(crate) variable: &'static str,
+    /// The word as the kernel gets it.
+    pub(crate) word: String,
+    /// It acts today.
+    pub(crate) acts: bool,
+    /// Why it goes.
+    pub(crate) why: &'static str,
+}
+
+/// Lists in the boot loader's defaults that go.
+pub(super) fn grub_words(draft: &Draft<'_>) -> Vec<GrubWord> {
+    foreign_ids(draft.facts)
         .into_iter()
-        .filter(|source| source.is_dormant(facts))
-        .filter_map(|source| match source.kind {
-            Kind::Grub { variable, word } => Some((variable, word)),
-            _ => None,
+        .filter_map(|source| {
+            let fate = source.fate(draft);
+            let acts = source.acts(draft.facts);
+            match source.kind {
+                Kind::Grub { variable, word } if fate != Fate::Stays => Some(GrubWord {
+                    variable,
+                    word,
+                    acts,
+                    why: fate.why(),
+                }),
+                _ => None,
+            }
         })
         .collect()
 }
 
-/// Dormant words of kernel command lines that are configured elsewhere.
-pub(super) fn line_words(facts: &Facts) -> Vec<String> {
-    foreign_ids(facts)
+/// Lists on kernel command lines that are configured elsewhere and that go.
+pub(super) fn line_words(draft: &Draft<'_>) -> Vec<String> {
+    foreign_ids(draft.facts)
         .into_iter()
-        .filter(|source| source.is_dormant(facts))
-        .filter_map(|source| match source.kind {
-            Kind::Line { word } => Some(word),
-            _ => None,
+        .filter_map(|source| {
+            let goes = source.fate(draft) != Fate::Stays;
+            match source.kind {
+                Kind::Line { word } if goes => Some(word),
+                _ => None,
+            }
         })
         .collect()
 }

@@ -55,7 +55,7 @@ impl Menu<'_> {
             .files
             .keys()
             .any(|path| path.starts_with("/etc/cmdline.d/") && path != DROP_IN);
-        if !others {
+        if !others || line.add.is_empty() {
             return None;
         }
         edit(
@@ -68,6 +68,9 @@ impl Menu<'_> {
     }
 
     pub(super) fn dracut_change(&self, line: &Line) -> Vec<Change> {
+        if line.add.is_empty() {
+            return Vec::new();
+        }
         edit(
             self.facts,
             "/etc/dracut.conf.d/zz-passthru-cmdline.conf",
