@@ -29,14 +29,17 @@ pub fn arrays(text: &str) -> BTreeMap<String, Vec<String>> {
 pub fn without_word(text: &str, name: &str, word: &str) -> Option<String> {
     let mut result = String::with_capacity(text.len());
     let mut inside = false;
+    let mut meant = false;
     let mut found = false;
     for line in text.split_inclusive('\n') {
         let mut at = 0;
         if !inside {
             let code = line.trim_start();
-            let array = head(code).filter(|(of, ..)| *of == name);
-            if let Some(first) = array.and_then(|(_, _, value)| value.strip_prefix('(')) {
+            if let Some((of, _, value)) = head(code)
+                && let Some(first) = value.strip_prefix('(')
+            {
                 inside = true;
+                meant = of == name;
                 at = line.len() - first.len();
             }
         }
@@ -57,7 +60,7 @@ pub fn without_word(text: &str, name: &str, word: &str) -> Option<String> {
                 break;
             }
             at += gap + length;
-            if same_name(body[..length].trim_matches(['"', '\'']), word) {
+            if meant && same_name(body[..length].trim_matches(['"', '\'']), word) {
                 taken = true;
                 // The first of a line leaves the blanks before it, and takes those behind.
                 if kept.trim().is_empty() || kept.ends_with('(') {
