@@ -47,10 +47,7 @@ impl Cmdlines {
         if let Some(text) = facts.kernel.cmdline.value() {
             lines.push(Line {
                 place: None,
-                words: kargs::words(text)
-                    .filter(|word| !kargs::has_word(&ours, word.raw))
-                    .map(|word| word.raw.into())
-                    .collect(),
+                words: kargs::words(text).map(|word| word.raw.into()).collect(),
             });
         }
         for (path, file) in &facts.files {
@@ -72,6 +69,10 @@ impl Cmdlines {
                 }));
             }
         }
+        for line in &mut lines {
+            line.words.retain(|word| !kargs::has_word(&ours, word));
+        }
+        lines.retain(|line| !line.words.is_empty());
         Self { lines }
     }
 

@@ -29,6 +29,8 @@ pub(super) struct Line {
     pub(super) add: Vec<String>,
     /// Words that go, as they are written.
     pub(super) remove: Vec<String>,
+    /// Those of them that repair takes away.
+    fixed: Vec<String>,
     /// Words that are put right in their place: the word, and what it becomes.
     replace: Vec<(String, String)>,
 }
@@ -43,16 +45,22 @@ impl Line {
             .collect();
         remove.extend(off_words(draft));
         remove.extend(foreign::line_words(draft));
+        let mut fixed = Vec::new();
         let mut replace = Vec::new();
         for fix in repair::fixes(draft) {
             match fix.becomes {
                 Some(with) => replace.push((fix.word, with)),
-                None => remove.push(fix.word),
+                None => fixed.push(fix.word),
             }
         }
+        if draft.intent.repair {
+            fixed.extend(foreign::line_words(draft));
+        }
+        remove.extend(fixed.iter().cloned());
         Self {
             add: words.to_vec(),
             remove,
+            fixed,
             replace,
         }
     }
@@ -71,6 +79,15 @@ impl Line {
         add.extend_from_slice(more);
         Self {
             add,
+            ..self.clone()
+        }
+    }
+
+    /// The same for entries that passthru adds nothing to: what is repaired, and no more.
+    pub(super) fn repairs(&self) -> Self {
+        Self {
+            add: Vec::new(),
+            remove: self.fixed.clone(),
             ..self.clone()
         }
     }

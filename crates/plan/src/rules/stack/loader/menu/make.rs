@@ -103,6 +103,25 @@ impl Menu<'_> {
             .collect()
     }
 
+    /// Entries for emergencies get no words, but lose what is repaired, once a trial has proved that
+    /// the host starts without it.
+    pub(super) fn rescue_edits(&self, repairs: &Line) -> Vec<Change> {
+        let entries = self.facts.boot.entries.iter();
+        entries
+            .filter(|entry| !entry.is_passthrus() && !entry.unified && is_rescue(entry))
+            .filter_map(|entry| {
+                let text = self.facts.text(&entry.path)?;
+                edit(
+                    self.facts,
+                    &entry.path,
+                    repairs.on_entry(text),
+                    0o644,
+                    "takes the leftovers off this boot entry, too; it stays free of passthru's words",
+                )
+            })
+            .collect()
+    }
+
     /// Makes entries or images anew by the tool that makes them.
     pub(super) fn rebuild(
         &self,

@@ -324,6 +324,7 @@ impl<'a> Menu<'a> {
         } else {
             keep.extend(self.entry_edits(&lacks, line));
         }
+        keep.extend(self.rescue_edits(&line.repairs()));
         keep.extend(self.record_change(&before, words));
         keep.extend(self.trial_removal());
         let waits_for_ours = self.one_shot().is_some_and(|id| {
