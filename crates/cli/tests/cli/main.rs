@@ -17,6 +17,7 @@ mod generate;
 mod history;
 mod plan;
 mod recover;
+mod repair;
 mod setup;
 mod status;
 mod undo;

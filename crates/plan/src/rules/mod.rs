@@ -128,7 +128,7 @@ fn staged(facts: &Facts, intent: &Intent, stage: Stage) -> Plan {
         draft.facts = &repaired;
     }
     if intent.repair {
-        stack::foreign::repair_notice(&mut draft);
+        stack::ids_notice(&mut draft);
     }
     if intent.is_repair_only() && !stack::has_repairs(&draft, &repairs, stage) {
         return nothing_to_repair(draft, resolved);
@@ -233,7 +233,7 @@ fn outcome_of(
     }
     if draft.intent.repair {
         outcome.push(String::from(
-            "Every leftover that is shown above is gone; all other lines of these files stay as they are, and passthru undo brings every byte back.",
+            "Every leftover that is shown above is gone. Repaired files count for every boot entry; all of their other lines stay as they are, and passthru undo brings every byte back.",
         ));
     }
     for bound in bindings {

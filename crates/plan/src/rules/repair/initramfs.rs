@@ -65,9 +65,9 @@ pub(crate) fn is_unread(path: &str) -> bool {
 
 const NO_MODULE: &str =
     "vfio_virqfd became part of vfio in Linux 6.2, and no kernel of this host has it as a module";
-const NOT_A_MODULE: &str = "each line names a module; this one asked for a module of the name \"options\" (or of another directive), which does not exist, so it did nothing";
-const BLANK: &str =
-    "a blank ends the list of ids, so what stood behind it was not bound; a comma joins them";
+const NOT_A_MODULE: &str =
+    "each line names a module, and \"options\" is none: the line did nothing";
+const BLANK: &str = "a blank ends the list of ids, and what stood behind it was not bound";
 
 /// Repairs every file that is read.
 pub(super) fn repair(facts: &Facts, texts: &mut Texts<'_>) {

@@ -48,10 +48,10 @@ pub(super) fn is_set_aside(path: &str) -> bool {
             .any(|mark| name.contains(mark))
 }
 
-const BLACKLIST: &str = "a blacklist works for all devices of a driver, and the host needs this one; vfio-pci does not need it, it only has to be loaded first";
-const BLANK: &str =
-    "a blank ends the list of ids, so what stood behind it was not bound; a comma joins them";
-const STUB: &str = "pci-stub takes every device with these ids at boot, before vfio-pci can; vfio-pci reserves devices by itself";
+const BLACKLIST: &str =
+    "a blacklist works for all devices of a driver, and the host needs this one";
+const BLANK: &str = "a blank ends the list of ids, and what stood behind it was not bound";
+const STUB: &str = "pci-stub takes every device with these ids at boot, before vfio-pci can";
 
 /// Repairs every file that is read. What stands in files outside /etc is said, not changed.
 pub(super) fn repair(facts: &Facts, needs: &Needs, texts: &mut Texts<'_>) {
@@ -106,8 +106,7 @@ fn repaired(
         }
     });
     if parsed.iter().any(|directive| {
-        directive.is("options", "vfio-pci")
-            && directive.arguments.windows(2).any(|pair| is_cut(pair))
+        directive.is("options", "vfio-pci") && directive.arguments.windows(2).any(is_cut)
     }) {
         say(BLANK.into());
     }

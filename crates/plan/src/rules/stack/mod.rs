@@ -3,28 +3,28 @@
 //! [`words`] decides what stands on the kernel command line, [`loader`] who carries it there, and
 //! [`generator`] how vfio-pci comes into the initramfs. Each loader and each generator is a file.
 
+mod fate;
 pub(crate) mod foreign;
 pub(crate) mod generator;
 pub(crate) mod loader;
+mod repairs;
 pub(crate) mod trial;
 pub(crate) mod words;
 
 use alloc::{format, string::String, vec::Vec};
 
+pub(in crate::rules) use fate::notice as ids_notice;
 pub use loader::grub::mistakes as grub_mistakes;
+pub(in crate::rules) use repairs::{changes as repairs, has_repairs};
 pub(crate) use words::{BIND, own_words};
 
-use super::{
-    Draft, iommu,
-    repair::{self, Repairs},
-};
+use super::{Draft, iommu, repair::Repairs};
 use crate::{
-    change::{Change, Expect},
+    change::Change,
     facts::{BootLoader, Facts, Generator, InstalledKernel},
     intent::TrialBoot,
     measured::Measured,
     plan::{BoundFunction, Trial},
-    text::kargs,
 };
 
 /// What the stack's rules decided.
@@ -59,21 +59,17 @@ pub(super) fn changes(
     let loader = loader::is_supported(draft, &words);
     // The IOMMU alone needs no initramfs, and NixOS's refusal says all there is to do.
     let nixos = facts.boot.loader.is(&BootLoader::NixOs);
-    let generator = draft.intent.iommu_only || nixos || generator::is_supported(draft);
+    let makes_none = draft.intent.iommu_only && !repairs.in_image;
+    let generator = makes_none || nixos || generator::is_supported(draft);
     if !loader || !generator || (draft.chosen.is_empty() && !draft.intent.iommu_only) {
         return Outcome {
             words,
             ..Outcome::default()
         };
     }
-    if stage == Stage::Apply && !is_boot_tested(facts, !bindings.is_empty()) {
-        draft.notice(
-            "stack.untested",
-            "passthru's own hosts do not boot this combination of boot loader and initramfs: its files are written as documented, and no real boot has proved it. Look at the plan closely, and know your way into the boot menu.",
-        );
-    }
+    say_untested(draft, !bindings.is_empty(), stage);
     let images = if bindings.is_empty() {
-        repair_images(draft, repairs.in_image, &[], kernels)
+        repairs::images(draft, repairs.in_image, &[], kernels)
     } else {
         generator::changes(draft, bindings, kernels)
     };
@@ -97,7 +93,7 @@ fn staged(
     let mut keep = steps.keep;
     keep.extend(trial::without_units(facts));
     // Repairs that leave the command line alone need no other entry.
-    let tries = !draft.intent.is_repair_only() || changes_words(draft);
+    let tries = !draft.intent.is_repair_only() || repairs::change_words(draft);
     if stage == Stage::Apply
         && draft.intent.trial == TrialBoot::IfPossible
         && tries
@@ -126,124 +122,13 @@ fn staged(
     }
 }
 
-/// Words of the kernel command line are taken away or put right.
-fn changes_words(draft: &Draft<'_>) -> bool {
-    !repair::fixes(draft).is_empty()
-        || !foreign::grub_words(draft).is_empty()
-        || !foreign::line_words(draft).is_empty()
-}
-
-/// There is something to repair, or a trial of repairs to bring to its end.
-pub(super) fn has_repairs(draft: &Draft<'_>, repairs: &Repairs, stage: Stage) -> bool {
-    stage == Stage::Keep
-        || !repairs.changes.is_empty()
-        || changes_words(draft)
-        || !foreign::take_over(&mut draft.quiet()).is_empty()
-}
-
-/// Plans repairs alone: files, the images that hold them, and words by the loader's own way.
-pub(super) fn repairs(
-    draft: &mut Draft<'_>,
-    repairs: Repairs,
-    kernels: &[&InstalledKernel],
-    stage: Stage,
-) -> Outcome {
-    let facts = draft.facts;
-    let own = own_words(facts);
-    let words: Vec<String> = kargs::words(&own).map(|word| word.raw.into()).collect();
-    let lists = foreign::take_over(draft);
-    let in_image = repairs.in_image || !lists.is_empty();
-    let by_loader = stage == Stage::Keep || changes_words(draft);
-    if (by_loader || in_image) && !is_written(draft) {
-        return Outcome::default();
-    }
-    let images = repair_images(draft, in_image, &lists, kernels);
-    let mut changes = repairs.changes;
-    changes.extend(lists);
-    if by_loader || (!images.is_empty() && loader::copies_images(facts)) {
-        return staged(draft, words, changes, images, stage);
-    }
-    changes.extend(images);
-    Outcome {
-        words,
-        changes,
-        trial: None,
-    }
-}
-
-/// Boot loader and initramfs are such that passthru writes to them; else the repairs are refused, for
-/// they would not arrive.
-fn is_written(draft: &mut Draft<'_>) -> bool {
-    let mut quiet = draft.quiet();
-    let written = loader::is_supported(&mut quiet, &[]) & generator::is_supported(&mut quiet);
-    if !written {
-        let why = quiet.refusals.iter().map(|refusal| refusal.why.as_str());
-        let why: Vec<&str> = why.collect();
-        draft.refuse(
-            "repair.stack",
-            why.join(" "),
-            "passthru doctor says for every finding how to put it right by hand.",
+/// Says so if no lab host boots this stack.
+fn say_untested(draft: &mut Draft<'_>, makes_initramfs: bool, stage: Stage) {
+    if stage == Stage::Apply && !is_boot_tested(draft.facts, makes_initramfs) {
+        draft.notice(
+            "stack.untested",
+            "passthru's own hosts do not boot this combination of boot loader and initramfs: its files are written as documented, and no real boot has proved it. Look at the plan closely, and know your way into the boot menu.",
         );
-    }
-    written
-}
-
-/// The images made anew for repaired files: by the generator's own command, which on a host without
-/// passthru's files puts none of them in. `planned` are changes that come before.
-fn repair_images(
-    draft: &mut Draft<'_>,
-    in_image: bool,
-    planned: &[Change],
-    kernels: &[&InstalledKernel],
-) -> Vec<Change> {
-    let facts = draft.facts;
-    let set_up = facts.files.contains_key(generator::rules::PATH);
-    let by_image = facts.boot.generator.is(&Generator::RpmOstree);
-    if !in_image || (by_image && !set_up) {
-        return Vec::new();
-    }
-    if set_up {
-        return generator::changes(draft, &[], kernels)
-            .into_iter()
-            .filter(|change| !planned.contains(change))
-            .collect();
-    }
-    let mut quiet = draft.quiet();
-    let changes = generator::changes(&mut quiet, &[], kernels);
-    let refusals = core::mem::take(&mut quiet.refusals);
-    draft.refusals.extend(refusals);
-    changes
-        .into_iter()
-        .filter_map(|change| match change {
-            Change::Run {
-                argv,
-                undo,
-                outputs,
-                family,
-                expect,
-                ..
-            } if !outputs.is_empty() => Some(Change::Run {
-                argv,
-                undo,
-                outputs,
-                family,
-                expect: expect.into_iter().map(is_whole).collect(),
-                why: "makes the initramfs of every installed kernel anew, for files that were repaired are part of it".into(),
-            }),
-            _ => None,
-        })
-        .collect()
-}
-
-/// The image can be read to its end, whatever is in it.
-fn is_whole(expect: Expect) -> Expect {
-    match expect {
-        Expect::Image { path, .. } => Expect::Image {
-            path,
-            entries: Vec::new(),
-            texts: Vec::new(),
-        },
-        other => other,
     }
 }
 

@@ -6,7 +6,7 @@ use alloc::{
     vec::Vec,
 };
 
-use super::{foreign, loader, trial};
+use super::{fate, foreign, loader, trial};
 use crate::{
     facts::Facts,
     plan::{BoundFunction, Method},
@@ -107,7 +107,7 @@ fn ids_word(draft: &mut Draft<'_>, ours: &str, bindings: &[BoundFunction]) -> Op
             entries.push(entry);
         }
     };
-    let foreign = foreign::taken_over(draft);
+    let foreign = fate::taken_over(draft);
     let is_foreign =
         |entry: &ids::Entry| foreign.iter().any(|(_, entries)| entries.contains(entry));
     // Earlier entries for planned functions are decided anew; all others stay.
@@ -125,7 +125,7 @@ fn ids_word(draft: &mut Draft<'_>, ours: &str, bindings: &[BoundFunction]) -> Op
 
     let needs_word = !wanted.is_empty()
         || !kargs::values(ours, "vfio-pci.ids").is_empty()
-        || foreign::needs_word(draft);
+        || fate::needs_word(draft);
     if !needs_word {
         return None;
     }

@@ -216,7 +216,9 @@ pub(super) fn changes(draft: &mut Draft<'_>, words: &[String], visible: bool) ->
         return changes;
     }
     let own = drop_in_text(words, &restored, visible && menu_was_hidden(facts));
-    let mut why = vec![if own_path == DROP_IN {
+    let mut why = vec![if words.is_empty() {
+        "keeps words that were taken away for the entries \"… without passthru\", which start this host as it was".to_string()
+    } else if own_path == DROP_IN {
         "puts the words on the kernel command line of every normal boot entry; a drop-in, so /etc/default/grub stays yours".to_string()
     } else {
         "puts the words on the kernel command line of every normal boot entry; all other lines stay as they are".to_string()
