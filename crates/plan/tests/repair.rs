@@ -16,7 +16,7 @@ use passthru_plan::{
 };
 use proptest::prelude::*;
 
-const REPAIR: &str = "GRUB_CMDLINE_LINUX_DEFAULT=\"quiet";
+const DEFAULT: &str = "GRUB_CMDLINE_LINUX_DEFAULT=\"quiet";
 
 fn repair() -> Intent {
     Intent {
@@ -78,7 +78,7 @@ fn with_word(facts: &mut Facts, word: &str) {
     for (path, file) in &mut facts.files {
         let text = file.text.value().expect("a text").clone();
         let text = if path == "/etc/default/grub" {
-            text.replace(REPAIR, &format!("{REPAIR} {word}"))
+            text.replace(DEFAULT, &format!("{DEFAULT} {word}"))
         } else if path == CMDLINE {
             format!("{}\n", add(text.trim_end()))
         } else if path.contains("/loader/entries/") && text.contains("options") {
