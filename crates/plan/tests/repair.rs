@@ -634,6 +634,10 @@ fn files_of_packages_are_named_and_left() {
             .text
             .contains("dpkg -S /usr/lib/modprobe.d/other.conf")
     );
+    // A file of the same name in /etc takes its place, and then nothing is wrong.
+    write(&mut facts, "/etc/modprobe.d/other.conf", "# empty\n");
+    let shadowed = passthru_plan::plan(&facts, &repair());
+    assert_eq!(notices(&shadowed), [""; 0]);
 }
 
 #[test]

@@ -43,8 +43,7 @@ pub(crate) fn is_directive(line: &str) -> bool {
         .is_some_and(|word| DIRECTIVES.contains(&word))
 }
 
-/// vfio_virqfd is part of vfio since Linux 6.2 (drivers/vfio/Makefile): this line asks for it, and
-/// `is_gone` says that no such module is there.
+/// The line asks for vfio_virqfd, which is part of vfio since Linux 6.2 (drivers/vfio/Makefile).
 pub(crate) fn asks_for_virqfd(line: &str) -> bool {
     line.contains(VIRQFD) || line.contains("vfio-virqfd")
 }

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     facts::Facts,
+    rules::stack::foreign::is_shadowed,
     text::modprobe::{self, Edit},
 };
 
@@ -62,7 +63,7 @@ pub(super) fn repair(facts: &Facts, needs: &Needs, texts: &mut Texts<'_>) {
         let (after, why) = repaired(path, text, needs, &mut |module| texts.spare(path, module));
         if path.starts_with("/etc/") {
             texts.set(path, after, &why, true);
-        } else if after != *text {
+        } else if after != *text && !is_shadowed(facts, path) {
             texts.foreign(path);
         }
     }

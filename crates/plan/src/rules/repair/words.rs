@@ -241,8 +241,7 @@ pub(super) fn fixes(facts: &Facts, needs: &Needs) -> Vec<Fix> {
     found
 }
 
-/// Words of the running command line that repair would put right: those that `is_known` says were
-/// configured here wait for the reboot.
+/// Words of the running command line that repair would put right, wherever they are configured.
 pub(super) fn running(facts: &Facts, needs: &Needs) -> Vec<Fix> {
     let own = stack::own_words(facts);
     let cmdline = facts.kernel.cmdline.value().map_or("", String::as_str);

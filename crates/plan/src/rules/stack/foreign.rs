@@ -133,7 +133,7 @@ pub(crate) fn foreign_ids(facts: &Facts) -> Vec<IdsSource> {
 }
 
 /// A file of the same name in a directory of higher precedence replaces it (modprobe.d(5)).
-fn is_shadowed(facts: &Facts, path: &str) -> bool {
+pub(in crate::rules) fn is_shadowed(facts: &Facts, path: &str) -> bool {
     let Some((_, name)) = path.rsplit_once('/') else {
         return false;
     };
