@@ -161,6 +161,10 @@ pub(crate) struct Want {
     /// Only turn the IOMMU on; bind nothing yet.
     #[arg(long)]
     pub(crate) iommu_only: bool,
+    /// Put right what guides and other tools left behind, as passthru doctor names it. Without
+    /// --gpu it is all that is done.
+    #[arg(long)]
+    pub(crate) repair: bool,
     /// No trial boot: the next boot has it, and so has every later one.
     #[arg(long)]
     pub(crate) no_trial: bool,
@@ -168,7 +172,7 @@ pub(crate) struct Want {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["gpu", "with", "binding", "headless", "allow_unsafe_interrupts", "iommu_only", "no_trial"]
+        conflicts_with_all = ["gpu", "with", "binding", "headless", "allow_unsafe_interrupts", "iommu_only", "repair", "no_trial"]
     )]
     pub(crate) intent: Option<PathBuf>,
 }

@@ -693,7 +693,7 @@ fn remedies_fit_the_boot_loader() {
     };
     assert_eq!(
         remedy(BootLoader::Grub),
-        "Delete video=efifb:off in /etc/default/grub line 3 (GRUB_CMDLINE_LINUX_DEFAULT). Then run: sudo update-grub, and reboot."
+        "Delete video=efifb:off in /etc/default/grub line 3 (GRUB_CMDLINE_LINUX_DEFAULT). Then run: sudo update-grub, and reboot. Or have it done: sudo passthru apply --repair."
     );
     assert_eq!(
         remedy(BootLoader::GrubBls),

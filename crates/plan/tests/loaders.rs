@@ -6,29 +6,6 @@ mod common;
 use common::{menu::*, *};
 use passthru_plan::{Change, Facts, Intent, Measured, Plan, facts::*, plan::plan};
 
-/// Arch: grub-mkconfig knows no drop-ins.
-fn arch_grub() -> Facts {
-    let mut facts = debian();
-    facts.boot.grub_dropins = Measured::Value(false);
-    facts
-}
-
-/// openSUSE before its loaders of today: other names, and a file of its own.
-fn opensuse() -> Facts {
-    let mut facts = arch_grub();
-    facts.boot.loader = Measured::Value(BootLoader::Grub2);
-    facts.boot.grubenv_read_only = Measured::Value(None);
-    facts.boot.one_shot = Measured::Value(None);
-    facts.program = Measured::Value("/usr/local/bin/passthru".into());
-    let menu = facts.files.remove("/boot/grub/grub.cfg").expect("a menu");
-    let text = format!(
-        "{}source ${{config_directory}}/custom.cfg\n",
-        menu.text.value().expect("a text")
-    );
-    write(&mut facts, "/boot/grub2/grub.cfg", &text);
-    facts
-}
-
 /// Edits made, and the menu made anew where the command would.
 fn grub_done(facts: &Facts, plan: &Plan) -> Facts {
     let mut facts = facts.clone();

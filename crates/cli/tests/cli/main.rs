@@ -17,6 +17,7 @@ mod generate;
 mod history;
 mod plan;
 mod recover;
+mod repair;
 mod rom;
 mod setup;
 mod status;

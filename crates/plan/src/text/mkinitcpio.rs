@@ -3,6 +3,8 @@
 
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
+use super::kargs::same_name;
+
 /// The words of each array after the text was read: `NAME=(a b)`, and what `NAME+=(c)` adds.
 /// Expansions (`$x`, commands) stay as they are written; nobody here needs their value.
 pub fn arrays(text: &str) -> BTreeMap<String, Vec<String>> {
@@ -20,6 +22,63 @@ pub fn arrays(text: &str) -> BTreeMap<String, Vec<String>> {
         array.extend(words);
     }
     found
+}
+
+/// `text` without the word `word` in every array `name`; `-` and `_` are the same letter. `None` if it
+/// is not there. A line that held nothing else goes as a whole, and blanks beside the word go with it.
+pub fn without_word(text: &str, name: &str, word: &str) -> Option<String> {
+    let mut result = String::with_capacity(text.len());
+    let mut inside = false;
+    let mut meant = false;
+    let mut found = false;
+    for line in text.split_inclusive('\n') {
+        let mut at = 0;
+        if !inside {
+            let code = line.trim_start();
+            if let Some((of, _, value)) = head(code)
+                && let Some(first) = value.strip_prefix('(')
+            {
+                inside = true;
+                meant = of == name;
+                at = line.len() - first.len();
+            }
+        }
+        let mut kept = String::from(&line[..at]);
+        let mut taken = false;
+        while inside {
+            let rest = &line[at..];
+            let gap = rest.len() - rest.trim_start().len();
+            let body = &rest[gap..];
+            let length = body
+                .find(|c: char| c.is_whitespace() || c == ')')
+                .unwrap_or(body.len());
+            if body.is_empty() || body.starts_with('#') {
+                break;
+            }
+            if length == 0 {
+                inside = false;
+                break;
+            }
+            at += gap + length;
+            if meant && same_name(body[..length].trim_matches(['"', '\'']), word) {
+                taken = true;
+                // The first of a line leaves the blanks before it, and takes those behind.
+                if kept.trim().is_empty() || kept.ends_with('(') {
+                    kept.push_str(&rest[..gap]);
+                    let behind = &line[at..];
+                    at += behind.len() - behind.trim_start_matches([' ', '\t']).len();
+                }
+            } else {
+                kept.push_str(&rest[..gap + length]);
+            }
+        }
+        kept.push_str(&line[at..]);
+        found |= taken;
+        if !taken || !kept.trim().is_empty() {
+            result.push_str(&kept);
+        }
+    }
+    found.then_some(result)
 }
 
 /// The last plain assignment of `name` is no array: `HOOKS="base udev"`, as configurations from before
@@ -124,6 +183,7 @@ fn words(text: &str) -> (Vec<String>, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn arrays_over_lines_with_comments_and_quotes() {
@@ -140,6 +200,52 @@ mod tests {
         assert!(!is_scalar("HOOKS=\"base udev\"\nHOOKS=(base)", "HOOKS"));
         assert!(!is_scalar("MODULES=\"\"\n", "HOOKS"));
         assert_eq!(arrays("A=(x)\nA=y\n"), BTreeMap::new());
+    }
+
+    #[test]
+    fn a_word_goes_and_the_rest_keeps_its_bytes() {
+        for (text, after) in [
+            (
+                "MODULES=(vfio vfio_virqfd vfio_pci)\n",
+                "MODULES=(vfio vfio_pci)\n",
+            ),
+            ("MODULES=(vfio_virqfd vfio)", "MODULES=(vfio)"),
+            ("MODULES=(vfio-virqfd)\n", "MODULES=()\n"),
+            (
+                "MODULES+=( vfio vfio_virqfd ) # x\n",
+                "MODULES+=( vfio ) # x\n",
+            ),
+            (
+                "MODULES=(\n  vfio # a\n  vfio_virqfd\n  # vfio_virqfd\n)\nHOOKS=(base)\n",
+                "MODULES=(\n  vfio # a\n  # vfio_virqfd\n)\nHOOKS=(base)\n",
+            ),
+        ] {
+            let found = without_word(text, "MODULES", "vfio_virqfd");
+            assert_eq!(found.as_deref(), Some(after));
+        }
+        for other in [
+            "# MODULES=(vfio_virqfd)\n",
+            "HOOKS=(vfio_virqfd)\n",
+            "MODULES=(a) # vfio_virqfd\n",
+        ] {
+            assert_eq!(without_word(other, "MODULES", "vfio_virqfd"), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_is_gone_and_the_others_are_as_they_were(text in "(MODULES=\\(|HOOKS=\\(|\\)|[ab]|gone| |\n|#){0,20}") {
+            let rest = |text: &str| {
+                let mut arrays = arrays(text);
+                if let Some(words) = arrays.get_mut("MODULES") {
+                    words.retain(|word| word != "gone");
+                }
+                arrays
+            };
+            let after = without_word(&text, "MODULES", "gone").unwrap_or_else(|| text.clone());
+            prop_assert_eq!(rest(&after), rest(&text));
+            prop_assert_eq!(without_word(&after, "MODULES", "gone"), None);
+        }
     }
 
     #[test]

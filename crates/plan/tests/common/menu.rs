@@ -447,3 +447,26 @@ pub fn through_a_trial(facts: &Facts, trial_path: &str) -> (Plan, Facts, Plan, F
     assert_eq!(verify(&running, &first.intent).state, State::Done);
     (first, applied, second, kept)
 }
+
+/// Arch: grub-mkconfig knows no drop-ins.
+pub fn arch_grub() -> Facts {
+    let mut facts = debian();
+    facts.boot.grub_dropins = Measured::Value(false);
+    facts
+}
+
+/// openSUSE before its loaders of today: other names, and a file of its own.
+pub fn opensuse() -> Facts {
+    let mut facts = arch_grub();
+    facts.boot.loader = Measured::Value(BootLoader::Grub2);
+    facts.boot.grubenv_read_only = Measured::Value(None);
+    facts.boot.one_shot = Measured::Value(None);
+    facts.program = Measured::Value("/usr/local/bin/passthru".into());
+    let menu = facts.files.remove("/boot/grub/grub.cfg").expect("a menu");
+    let text = format!(
+        "{}source ${{config_directory}}/custom.cfg\n",
+        menu.text.value().expect("a text")
+    );
+    write(&mut facts, "/boot/grub2/grub.cfg", &text);
+    facts
+}

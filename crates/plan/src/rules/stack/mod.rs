@@ -3,18 +3,22 @@
 //! [`words`] decides what stands on the kernel command line, [`loader`] who carries it there, and
 //! [`generator`] how vfio-pci comes into the initramfs. Each loader and each generator is a file.
 
+mod fate;
 pub(crate) mod foreign;
 pub(crate) mod generator;
 pub(crate) mod loader;
+mod repairs;
 pub(crate) mod trial;
 pub(crate) mod words;
 
 use alloc::{format, string::String, vec::Vec};
 
+pub(in crate::rules) use fate::notice as ids_notice;
 pub use loader::grub::mistakes as grub_mistakes;
+pub(in crate::rules) use repairs::{changes as repairs, has_repairs};
 pub(crate) use words::{BIND, own_words};
 
-use super::{Draft, iommu};
+use super::{Draft, iommu, repair::Repairs};
 use crate::{
     change::Change,
     facts::{BootLoader, Facts, Generator, InstalledKernel},
@@ -43,6 +47,7 @@ pub(super) enum Stage {
 /// Plans the words, files and commands.
 pub(super) fn changes(
     draft: &mut Draft<'_>,
+    repairs: Repairs,
     iommu_words: &[String],
     bindings: &[BoundFunction],
     kernels: &[&InstalledKernel],
@@ -54,32 +59,44 @@ pub(super) fn changes(
     let loader = loader::is_supported(draft, &words);
     // The IOMMU alone needs no initramfs, and NixOS's refusal says all there is to do.
     let nixos = facts.boot.loader.is(&BootLoader::NixOs);
-    let generator = draft.intent.iommu_only || nixos || generator::is_supported(draft);
+    let makes_none = draft.intent.iommu_only && !repairs.in_image;
+    let generator = makes_none || nixos || generator::is_supported(draft);
     if !loader || !generator || (draft.chosen.is_empty() && !draft.intent.iommu_only) {
         return Outcome {
             words,
             ..Outcome::default()
         };
     }
-    if stage == Stage::Apply && !is_boot_tested(facts, !bindings.is_empty()) {
-        draft.notice(
-            "stack.untested",
-            "passthru's own hosts do not boot this combination of boot loader and initramfs: its files are written as documented, and no real boot has proved it. Look at the plan closely, and know your way into the boot menu.",
-        );
-    }
-    let trial_words = trial::words(facts);
+    say_untested(draft, !bindings.is_empty(), stage);
     let images = if bindings.is_empty() {
-        Vec::new()
+        repairs::images(draft, repairs.in_image, &[], kernels)
     } else {
         generator::changes(draft, bindings, kernels)
     };
+    staged(draft, words, repairs.changes, images, stage)
+}
+
+/// Everything in its order: on trial first, where that is possible and wanted.
+fn staged(
+    draft: &mut Draft<'_>,
+    words: Vec<String>,
+    repairs: Vec<Change>,
+    images: Vec<Change>,
+    stage: Stage,
+) -> Outcome {
+    let facts = draft.facts;
+    let trial_words = trial::words(facts);
     let steps = loader::steps(draft, &words, &trial_words, &images);
-    let mut first = steps.before;
+    let mut first = repairs;
+    first.extend(steps.before);
     first.extend(images);
     let mut keep = steps.keep;
     keep.extend(trial::without_units(facts));
+    // Repairs that leave the command line alone need no other entry.
+    let tries = !draft.intent.is_repair_only() || repairs::change_words(draft);
     if stage == Stage::Apply
         && draft.intent.trial == TrialBoot::IfPossible
+        && tries
         && !keep.is_empty()
         && let Some((entry, mut changes, last)) = on_trial(draft, steps.trial, &words)
     {
@@ -102,6 +119,16 @@ pub(super) fn changes(
         words,
         changes: first,
         trial: None,
+    }
+}
+
+/// Says so if no lab host boots this stack.
+fn say_untested(draft: &mut Draft<'_>, makes_initramfs: bool, stage: Stage) {
+    if stage == Stage::Apply && !is_boot_tested(draft.facts, makes_initramfs) {
+        draft.notice(
+            "stack.untested",
+            "passthru's own hosts do not boot this combination of boot loader and initramfs: its files are written as documented, and no real boot has proved it. Look at the plan closely, and know your way into the boot menu.",
+        );
     }
 }
 

@@ -1,6 +1,7 @@
 //! GRUB on Debian and Ubuntu: a drop-in with the words, and entries without them.
 
 use alloc::{
+    collections::BTreeMap,
     format,
     string::{String, ToString},
     vec,
@@ -18,7 +19,7 @@ use crate::{
     change::{Change, Expect, Output},
     facts::Facts,
     intent::TrialBoot,
-    rules::Draft,
+    rules::{Draft, repair},
     text::{
         grub_cfg::{self, Purpose},
         kargs, shell,
@@ -28,7 +29,7 @@ use crate::{
 /// Adds the entries without passthru's words, after all of the distribution's entries.
 const ENTRIES: &str = "/etc/grub.d/42_passthru";
 /// Variables that end up on the kernel command line: of all entries, and of the normal ones.
-const VARIABLES: [&str; 2] = ["GRUB_CMDLINE_LINUX", "GRUB_CMDLINE_LINUX_DEFAULT"];
+pub(crate) const VARIABLES: [&str; 2] = ["GRUB_CMDLINE_LINUX", "GRUB_CMDLINE_LINUX_DEFAULT"];
 
 fn entries_text(own_path: &str) -> String {
     format!(
@@ -53,6 +54,11 @@ export GRUB_CMDLINE_LINUX_DEFAULT GRUB_DISABLE_RECOVERY
 \t-e \"s/'gnulinux-/'passthru-without-/g\"
 ";
 
+/// Words that earlier plans took out of the user's files.
+pub(super) fn kept_words(facts: &Facts) -> String {
+    Restored::of(facts).without.join(" ")
+}
+
 /// Words that were taken out of the user's files and that entries without passthru keep.
 #[derive(Default)]
 struct Restored {
@@ -75,6 +81,16 @@ impl Restored {
         Self {
             without: words("PASSTHRU_RESTORED"),
             recovery: words("PASSTHRU_RESTORED_RECOVERY"),
+        }
+    }
+
+    /// The entries keep `word`, taken out of `variable`.
+    fn keep(&mut self, variable: &str, word: &str) {
+        let recovery = (variable == "GRUB_CMDLINE_LINUX").then_some(&mut self.recovery);
+        for list in [Some(&mut self.without), recovery].into_iter().flatten() {
+            if !list.iter().any(|kept| kept == word) {
+                list.push(word.into());
+            }
         }
     }
 }
@@ -141,6 +157,22 @@ pub(crate) fn foreign_cmdlines(facts: &Facts) -> Vec<(&'static str, String, Stri
         .collect()
 }
 
+/// What others assign to those variables, each where it stands: the variable, the text of the file,
+/// and the value without what comes from other variables.
+pub(crate) fn foreign_values(facts: &Facts) -> Vec<(&'static str, String, String)> {
+    let nothing = BTreeMap::new();
+    let mut found = Vec::new();
+    for (_, text) in grub_layout::foreign_texts(facts) {
+        for assignment in shell::assignments(&text) {
+            let variable = VARIABLES.into_iter().find(|name| *name == assignment.name);
+            if let Some((variable, value)) = variable.zip(assignment.value(&nothing)) {
+                found.push((variable, text.clone(), value));
+            }
+        }
+    }
+    found
+}
+
 /// /etc/default/grub and its drop-ins in the order grub-mkconfig reads them.
 pub(crate) fn sources(facts: &Facts) -> Vec<String> {
     let drop_ins = facts
@@ -184,7 +216,9 @@ pub(super) fn changes(draft: &mut Draft<'_>, words: &[String], visible: bool) ->
         return changes;
     }
     let own = drop_in_text(words, &restored, visible && menu_was_hidden(facts));
-    let mut why = vec![if own_path == DROP_IN {
+    let mut why = vec![if words.is_empty() {
+        "keeps words that were taken away for the entries \"… without passthru\", which start this host as it was".to_string()
+    } else if own_path == DROP_IN {
         "puts the words on the kernel command line of every normal boot entry; a drop-in, so /etc/default/grub stays yours".to_string()
     } else {
         "puts the words on the kernel command line of every normal boot entry; all other lines stay as they are".to_string()
@@ -211,7 +245,18 @@ pub(super) fn changes(draft: &mut Draft<'_>, words: &[String], visible: bool) ->
     if !visible {
         menu_notice(draft);
     }
-    let absent = restored.without;
+    // One that somebody has put back since is there on purpose.
+    let configured = foreign_values(facts);
+    let is_back = |word: &String| {
+        let off = words_to_remove(draft).contains(&word.as_str());
+        let fixed = repair::fixes(draft).iter().any(|fix| fix.word == *word);
+        !off && !fixed
+            && configured
+                .iter()
+                .any(|(_, _, value)| kargs::has_word(value, word))
+    };
+    let mut absent = restored.without;
+    absent.retain(|word| !is_back(word) && !words.contains(word));
     if changes.is_empty() && is_as_planned(facts.text(&layout.config()), words, &absent) {
         return changes;
     }
@@ -288,11 +333,8 @@ pub fn mistakes(text: &str, words: &[String], absent: &[String]) -> Vec<String> 
 fn take_out_words(draft: &mut Draft<'_>, restored: &mut Restored) -> Vec<Foreign> {
     let facts = draft.facts;
     let off = words_to_remove(draft);
-    let dormant = if draft.chosen.is_empty() || draft.intent.iommu_only {
-        Vec::new()
-    } else {
-        foreign::grub_words(facts)
-    };
+    let lists = foreign::grub_words(draft);
+    let fixes = repair::fixes(draft);
     let mut texts: Vec<Foreign> = Vec::new();
     for (path, text) in grub_layout::foreign_texts(facts) {
         let mut after = text;
@@ -304,27 +346,30 @@ fn take_out_words(draft: &mut Draft<'_>, restored: &mut Restored) -> Vec<Foreign
                     why.push(format!(
                         "{word} turns the IOMMU off, and no later word can turn it on again; it has to go from where it stands. The entries \"… without passthru\" keep it"
                     ));
-                    let keep = |list: &mut Vec<String>| {
-                        if !list.iter().any(|kept| kept == word) {
-                            list.push(word.into());
-                        }
-                    };
-                    keep(&mut restored.without);
-                    if variable == "GRUB_CMDLINE_LINUX" {
-                        keep(&mut restored.recovery);
-                    }
+                    restored.keep(variable, word);
                 }
             }
-            for (_, word) in dormant.iter().filter(|(of, _)| *of == variable) {
-                if let Some(text) = shell::remove_word(&after, variable, word) {
+            for fix in &fixes {
+                if let Some(text) = fix.on_variable(&after, variable) {
                     after = text;
-                    why.push(foreign::WHY.into());
+                    why.push(format!("{}: {}", fix.word, fix.why));
+                    restored.keep(variable, &fix.word);
+                }
+            }
+            for list in lists.iter().filter(|list| list.variable == variable) {
+                if let Some(text) = shell::remove_word(&after, variable, &list.word) {
+                    after = text;
+                    why.push(list.why.into());
+                    // One that acts does so in the way back, too; one that never did stays out.
+                    if list.acts {
+                        restored.keep(variable, &list.word);
+                    }
                 }
             }
         }
         texts.push(Foreign { path, after, why });
     }
-    refuse_what_is_left(draft, &texts, &off, &dormant, restored);
+    refuse_what_is_left(draft, &texts, &off, &lists, restored);
     texts
 }
 
@@ -350,7 +395,7 @@ fn refuse_what_is_left(
     draft: &mut Draft<'_>,
     texts: &[Foreign],
     off: &[&str],
-    dormant: &[(&str, String)],
+    lists: &[foreign::GrubWord],
     restored: &Restored,
 ) {
     let values = shell::evaluate(texts.iter().map(|text| text.after.as_str()));
@@ -383,11 +428,11 @@ fn refuse_what_is_left(
             format!("Find where {word} comes from (grep -r {word} /etc/default /etc/grub.d /boot/grub/custom.cfg), remove it, reboot, and plan again."),
         );
     }
-    for (name, word) in dormant {
+    for foreign::GrubWord { variable, word, .. } in lists {
         if on_line(word).is_some() {
             draft.refuse(
                 "binding.other-ids",
-                format!("{word} in {name} does not act today and would once vfio-pci is loaded early; it is put together from other variables and cannot be taken out automatically."),
+                format!("{word} in {variable} cannot stay beside passthru's own list of ids; it is put together from other variables and cannot be taken out automatically."),
                 "Remove it from /etc/default/grub or its drop-ins, and plan again.",
             );
         }

@@ -99,6 +99,32 @@ pub(crate) fn way_back(facts: &Facts) -> WayBack {
     }
 }
 
+/// The words stand in GRUB's defaults, and grub-mkconfig makes the menu.
+pub(crate) fn is_by_grub_defaults(facts: &Facts) -> bool {
+    match facts.boot.loader.value() {
+        Some(BootLoader::Grub | BootLoader::Grub2) => true,
+        Some(BootLoader::ProxmoxBootTool) => proxmox::by_grub(facts),
+        _ => false,
+    }
+}
+
+/// Words that were taken off the normal entries, and that the entries "… without passthru" keep, as
+/// one command line.
+pub(crate) fn kept_words(facts: &Facts) -> String {
+    if is_menu(facts) {
+        menu::kept_words(facts)
+    } else if is_by_grub_defaults(facts) {
+        grub::kept_words(facts)
+    } else {
+        String::new()
+    }
+}
+
+/// Entries have images of their own, which are made when the initramfs is.
+pub(super) fn copies_images(facts: &Facts) -> bool {
+    is_menu(facts)
+}
+
 /// Words that passthru has configured on this host, as one command line.
 pub(super) fn own_words(facts: &Facts) -> String {
     if is_menu(facts) {
@@ -115,7 +141,7 @@ pub(super) fn own_words(facts: &Facts) -> String {
 
 /// Kernel command lines that are configured elsewhere than in GRUB's defaults: the place and the
 /// line.
-pub(super) fn cmdlines(facts: &Facts) -> Vec<(String, String)> {
+pub(crate) fn cmdlines(facts: &Facts) -> Vec<(String, String)> {
     if is_menu(facts) {
         menu::cmdlines(facts)
     } else if is_ostree(facts) {
