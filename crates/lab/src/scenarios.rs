@@ -4,6 +4,7 @@ mod harness;
 mod iommu_off;
 mod no_remap;
 mod power_cut;
+mod repair;
 mod static_binding;
 mod trial;
 mod twins;
@@ -26,7 +27,7 @@ pub struct Scenario {
 }
 
 /// All of them.
-pub static SCENARIOS: [Scenario; 15] = [
+pub static SCENARIOS: [Scenario; 16] = [
     Scenario {
         name: "static",
         about: "doctor, apply, reboot, verify, a guest with the card, undo, every byte back",
@@ -68,6 +69,12 @@ pub static SCENARIOS: [Scenario; 15] = [
         about: "an IOMMU switched off on the command line: one plan, one reboot, done",
         core: false,
         run: iommu_off::run,
+    },
+    Scenario {
+        name: "repair",
+        about: "leftovers of guides are put right with the plan that binds, and come back with undo",
+        core: false,
+        run: repair::run,
     },
     Scenario {
         name: "no-remap",

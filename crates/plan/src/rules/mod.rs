@@ -28,6 +28,7 @@ mod verify;
 use alloc::{format, string::String, vec::Vec};
 
 use crate::{
+    change::folded,
     facts::{Facts, Function},
     intent::{Intent, Selector},
     pci::Address,
@@ -171,6 +172,7 @@ fn staged(facts: &Facts, intent: &Intent, stage: Stage) -> Plan {
     } else {
         outcome
     };
+    let changes = folded(changes);
     // Nothing left to do: a trial that is under way is none to come.
     let trial = trial.filter(|_| !changes.is_empty());
     // What a trial boot runs already needs no other one.
