@@ -2,6 +2,8 @@
 
 pub(crate) mod grub;
 mod grub_layout;
+mod grub_own;
+mod grub_taken;
 mod grub_trial;
 mod line;
 mod menu;
