@@ -7,7 +7,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a failure here is a failure of the test"
+    clippy::print_stderr,
+    reason = "a failure here is a failure of the test, and a skipped part says so"
 )]
 
 #[path = "../observe_builder/mod.rs"]
@@ -15,7 +16,7 @@ mod observe_builder;
 mod tools;
 mod trees;
 
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, process::Command, time::Duration};
 
 use observe_builder::Host;
 use passthru_host::{
@@ -25,7 +26,7 @@ use passthru_host::{
     transaction::{self, Options, Silent},
 };
 use passthru_plan::{
-    Facts, Intent, Measured,
+    Change, Facts, Intent, Measured, Plan,
     intent::{Selector, TrialBoot},
     plan,
     plan::Method,
@@ -112,6 +113,46 @@ fn intent() -> Intent {
     }
 }
 
+/// GRUB's own parser and the shells read what the plan writes for them. A tool that is not installed
+/// says so.
+fn parsers_agree(plan: &Plan) {
+    let kept = plan.trial.iter().flat_map(|trial| &trial.keep);
+    for change in plan.changes.iter().chain(kept) {
+        let Change::Edit {
+            path,
+            after: Some(text),
+            ..
+        } = change
+        else {
+            continue;
+        };
+        let reader: &[&str] = if path.ends_with("/custom.cfg") {
+            &["grub-script-check"]
+        } else if text.starts_with("#!/bin/bash") || path.starts_with("/etc/mkinitcpio.conf") {
+            &["bash", "-n"]
+        } else if text.starts_with("#!/") || path.starts_with("/etc/default/grub") {
+            &["sh", "-n"]
+        } else {
+            continue;
+        };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        let run = Command::new(reader[0])
+            .args(&reader[1..])
+            .arg(file.path())
+            .output();
+        match run {
+            Ok(output) => assert!(
+                output.status.success(),
+                "{} does not read {path}: {}\n{text}",
+                reader[0],
+                String::from_utf8_lossy(&output.stderr)
+            ),
+            Err(error) => eprintln!("skipped: {}: {error}", reader[0]),
+        }
+    }
+}
+
 /// Whether apply would make a trial boot here.
 fn has_trial(stack: &Stack, twin: bool) -> &'static str {
     let facts = facts(&host_of(stack, twin));
@@ -122,6 +163,7 @@ fn has_trial(stack: &Stack, twin: bool) -> &'static str {
             ..intent()
         },
     );
+    parsers_agree(&plan);
     match (plan.trial.is_some(), plan.refusals.is_empty()) {
         (true, _) => "yes",
         (false, true) => "no",
@@ -154,6 +196,7 @@ fn go(stack: &Stack, twin: bool) -> Way {
             undo: "–".into(),
         };
     }
+    parsers_agree(&planned);
     assert!(
         planned.refusals.is_empty(),
         "{what}: {:#?}",
