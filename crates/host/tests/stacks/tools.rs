@@ -35,6 +35,14 @@ impl Exec for Tools {
             }
             ["dracut", "--force", "--regenerate-all"] => self.each_release(|release| {
                 let image = self.image(release, &["dracut"]);
+                let unified = format!("/boot/efi/EFI/Linux/linux-{release}-token.efi");
+                if self.has(&unified) {
+                    let room = self.script(release, &["dracut_cmdline"]);
+                    let words = fs::read_to_string(room.path().join("image.cmdline"));
+                    let words = words.expect("a command line");
+                    self.write(&unified, &trees::unified(release, words.trim(), &image));
+                    return;
+                }
                 let path = ["/boot/initrd-", "/boot/initramfs-"]
                     .map(|start| format!("{start}{release}"))
                     .into_iter()

@@ -57,6 +57,15 @@ dracut() {
 	for item in $install_items; do put "$ROOT$item" "$item"; done
 }
 
+# The command line that dracut builds into unified images.
+dracut_cmdline() {
+	kernel_cmdline=
+	for file in "$ROOT"/etc/dracut.conf.d/*.conf; do
+		. "$file"
+	done
+	echo $kernel_cmdline >"$STAGE.cmdline"
+}
+
 # mkinitcpio: the configuration, its drop-ins unless the preset names one, and the hooks of HOOKS.
 mkinitcpio() { # CONFIG-OF-PRESET
 	HOOKS=()

@@ -20,7 +20,7 @@ pub(crate) struct Stack {
     pub(crate) build: fn(&Host),
 }
 
-pub(crate) const STACKS: [Stack; 14] = [
+pub(crate) const STACKS: [Stack; 15] = [
     Stack {
         name: "Debian, Ubuntu",
         loader: "GRUB",
@@ -83,6 +83,13 @@ pub(crate) const STACKS: [Stack; 14] = [
         generator: "dracut",
         scenario: None,
         build: fedora,
+    },
+    Stack {
+        name: "Fedora, Arch",
+        loader: "unified images, dracut",
+        generator: "dracut",
+        scenario: None,
+        build: dracut_unified,
     },
     Stack {
         name: "openSUSE classic",
@@ -516,6 +523,21 @@ fn fedora(host: &Host) {
         host,
         "BOOT_IMAGE=(hd0,gpt2)/vmlinuz root=UUID=1 ro rhgb quiet",
     );
+}
+
+fn dracut_unified(host: &Host) {
+    os(host, "fedora");
+    unified_host(
+        host,
+        &format!("/boot/efi/EFI/Linux/linux-{RELEASE}-token.efi"),
+    );
+    kernel(host, RELEASE);
+    host.executable("/usr/bin/dracut", "#!/bin/bash\n")
+        .file(&format!("/boot/vmlinuz-{RELEASE}"), "kernel")
+        .file(
+            "/etc/dracut.conf.d/uki.conf",
+            "uefi=\"yes\"\nkernel_cmdline=\"root=UUID=1 ro quiet\"\n",
+        );
 }
 
 fn opensuse(host: &Host) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::ensure;
 use crate::error::Result;
 use crate::host;
+use crate::pci;
 use crate::session::{DONE, Lab, REBOOT, Session};
 
 /// Longest time for menus and images.
@@ -49,6 +50,8 @@ pub(super) fn run(lab: &Lab<'_>) -> Result<()> {
         );
     }
     let before = session.agent()?.succeed(FILES, LONG)?;
+    // The blacklist keeps a driver away; undo brings that back, too.
+    let drivers = pci::functions(session.agent()?)?;
 
     session.apply_and_keep(&["--repair", "--gpu", "01:00.0"])?;
     session.must_verify("done", DONE)?;
@@ -69,7 +72,14 @@ pub(super) fn run(lab: &Lab<'_>) -> Result<()> {
         .passthru(&["undo", "--yes", "--json"])?
         .must_end(&[DONE, REBOOT])?;
     session.reboot()?;
-    session.must_be_untouched()?;
+    for (address, function) in pci::functions(session.agent()?)? {
+        let driver = drivers.get(&address).map(|then| &then.driver);
+        ensure!(
+            driver == Some(&function.driver),
+            "{address} has {:?} and had {driver:?}",
+            function.driver
+        );
+    }
     let after = session.agent()?.succeed(FILES, LONG)?;
     let different: Vec<&str> = before
         .lines()
