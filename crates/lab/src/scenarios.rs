@@ -5,6 +5,7 @@ mod iommu_off;
 mod no_remap;
 mod power_cut;
 mod repair;
+mod rom;
 mod static_binding;
 mod trial;
 mod twins;
@@ -27,7 +28,7 @@ pub struct Scenario {
 }
 
 /// All of them.
-pub static SCENARIOS: [Scenario; 16] = [
+pub static SCENARIOS: [Scenario; 17] = [
     Scenario {
         name: "static",
         about: "doctor, apply, reboot, verify, a guest with the card, undo, every byte back",
@@ -75,6 +76,12 @@ pub static SCENARIOS: [Scenario; 16] = [
         about: "leftovers of guides are put right with the plan that binds, and come back with undo",
         core: false,
         run: repair::run,
+    },
+    Scenario {
+        name: "rom",
+        about: "a card's ROM read, checked and trimmed, while its driver has the card",
+        core: false,
+        run: rom::run,
     },
     Scenario {
         name: "no-remap",
