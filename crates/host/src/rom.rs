@@ -167,6 +167,13 @@ fn read_switched(device: &dyn Device, address: Address) -> Result<Vec<u8>, DumpE
             switch("power/control", "on", before)?;
         }
         wake(device, address)?;
+        // A function that no driver ever enabled may not answer in its address ranges, its ROM's
+        // included. With a driver it is the driver's to say, and the kernel answers EBUSY
+        // (`enable_store`, drivers/pci/pci-sysfs.c).
+        let enabled = device.get("enable").is_none_or(|count| count != "0");
+        if !enabled && !device.has_driver() {
+            switch("enable", "1", "0".into())?;
+        }
         switch("rom", "1", "0".into())?;
         device.rom().map_err(|error| unreadable(address, &error))
     })();
@@ -236,7 +243,7 @@ fn unreadable(address: Address, error: &io::Error) -> DumpError {
 
 fn no_answer(address: Address) -> DumpError {
     DumpError::new(format!(
-        "the kernel finds no ROM on {address}: either nothing on it begins with 55 aa, or its address range could not be placed"
+        "the kernel finds no ROM on {address}: nothing in its address range begins with 55 aa, or its driver has the range switched off"
     ))
     .hint(format!("the kernel log says which: sudo dmesg | grep -F {address}"))
     .hint("graphics in a processor have no ROM of their own; AMD's is in the ACPI table VFCT: --from-vfct")

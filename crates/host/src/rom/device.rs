@@ -19,6 +19,8 @@ pub(super) trait Device {
     fn get(&self, name: &str) -> Option<String>;
     /// Writes an attribute in one write.
     fn set(&self, name: &str, value: &str) -> io::Result<()>;
+    /// A driver has the function.
+    fn has_driver(&self) -> bool;
     /// The bytes of `rom`, as many as a ROM can have.
     fn rom(&self) -> io::Result<Vec<u8>>;
     /// Where an attribute is, for messages.
@@ -65,6 +67,10 @@ impl Device for Live<'_> {
         } else {
             Err(io::ErrorKind::WriteZero.into())
         }
+    }
+
+    fn has_driver(&self) -> bool {
+        self.root.exists(&format!("{}/driver", self.directory))
     }
 
     fn rom(&self) -> io::Result<Vec<u8>> {

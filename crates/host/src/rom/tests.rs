@@ -59,6 +59,10 @@ impl Device for Fake {
         Ok(())
     }
 
+    fn has_driver(&self) -> bool {
+        self.get("driver").is_some()
+    }
+
     fn rom(&self) -> io::Result<Vec<u8>> {
         let on = self.get("rom").is_some_and(|value| value != "0");
         let awake = self.get("power_state").is_none_or(|state| state != "D3hot");
@@ -93,6 +97,26 @@ fn a_sleeping_card_is_woken_read_and_left_as_it_was() {
     assert_eq!(read_switched(&fake, AT).unwrap(), b"\x55\xaa rom");
     let all = ["power/control=on", "rom=1", "rom=0", "power/control=auto"];
     assert_eq!(fake.written(), all);
+}
+
+#[test]
+fn a_function_that_no_driver_enabled_is_enabled_meanwhile() {
+    let fake = Fake::asleep();
+    let set = |name: &str, value: &str| {
+        fake.attributes
+            .borrow_mut()
+            .insert(name.into(), value.into());
+    };
+    set("power/control", "on");
+    set("power_state", "D0");
+    set("enable", "0");
+    read_switched(&fake, AT).unwrap();
+    assert_eq!(fake.written(), ["enable=1", "rom=1", "rom=0", "enable=0"]);
+
+    // Its driver's choice is not touched.
+    set("driver", "vfio-pci");
+    read_switched(&fake, AT).unwrap();
+    assert_eq!(fake.written()[4..], ["rom=1", "rom=0"]);
 }
 
 #[test]
