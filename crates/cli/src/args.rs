@@ -5,7 +5,7 @@ pub(crate) mod vm;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use passthru_plan::{Selector, intent};
+use passthru_plan::{Address, Selector, intent};
 
 /// Takes this host from bare metal to a virtual machine that owns its GPU, and back.
 ///
@@ -117,6 +117,8 @@ pub(crate) enum Command {
     History,
     /// Guests: which CPUs and memory of this host they get.
     Vm(vm::Vm),
+    /// Read, check and trim option ROMs, such as a card's video BIOS.
+    Rom(Rom),
     /// Write this host to a file that can be shared; serial numbers are masked.
     Capture(Capture),
     /// Walk through the whole cycle on a built-in sample host: no root, no reboot.
@@ -159,6 +161,10 @@ pub(crate) struct Want {
     /// Only turn the IOMMU on; bind nothing yet.
     #[arg(long)]
     pub(crate) iommu_only: bool,
+    /// Put right what guides and other tools left behind, as passthru doctor names it. Without
+    /// --gpu it is all that is done.
+    #[arg(long)]
+    pub(crate) repair: bool,
     /// No trial boot: the next boot has it, and so has every later one.
     #[arg(long)]
     pub(crate) no_trial: bool,
@@ -166,7 +172,7 @@ pub(crate) struct Want {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["gpu", "with", "binding", "headless", "allow_unsafe_interrupts", "iommu_only", "no_trial"]
+        conflicts_with_all = ["gpu", "with", "binding", "headless", "allow_unsafe_interrupts", "iommu_only", "repair", "no_trial"]
     )]
     pub(crate) intent: Option<PathBuf>,
 }
@@ -219,6 +225,76 @@ pub(crate) struct Undo {
     /// Wait this long for the package manager to finish; 0 refuses at once.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub(crate) wait: u64,
+}
+
+/// `passthru rom`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Most cards need no ROM file: a guest reads the ROM from the card. It is for a card that was \
+        the host's boot display on a legacy boot, or whose ROM cannot be read. passthru downloads none."
+)]
+pub(crate) struct Rom {
+    #[command(subcommand)]
+    pub(crate) what: RomVerb,
+}
+
+/// What is done with a ROM.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RomVerb {
+    /// Say what is in a ROM file, and whether a guest can use it.
+    Check(RomCheck),
+    /// Read a card's ROM into a file; the card is left as it was.
+    Dump(RomDump),
+    /// Write a ROM alone to a new file, without what stands before and after it.
+    Trim(RomTrim),
+}
+
+/// `passthru rom check`.
+#[derive(Debug, Args)]
+pub(crate) struct RomCheck {
+    /// The file with the ROM.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The card that it should be for.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) gpu: Option<Address>,
+}
+
+/// `passthru rom dump`.
+#[derive(Debug, Args)]
+pub(crate) struct RomDump {
+    /// The card, such as 01:00.0: its first function, which holds the ROM.
+    #[arg(value_name = "ADDR")]
+    pub(crate) function: Address,
+    /// Where to write it; a new file in this directory, named by ids and address, if left out.
+    #[arg(value_name = "OUT", conflicts_with = "install")]
+    pub(crate) out: Option<PathBuf>,
+    /// Put it into /var/lib/passthru/vbios, where a guest of libvirt may read it.
+    #[arg(long)]
+    pub(crate) install: bool,
+    /// Take it out of the ACPI table VFCT, where firmware keeps AMD's, and leave the card alone.
+    #[arg(long)]
+    pub(crate) from_vfct: bool,
+    /// Replace a file that is there already.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// `passthru rom trim`.
+#[derive(Debug, Args)]
+pub(crate) struct RomTrim {
+    /// The file with the ROM in it.
+    #[arg(value_name = "IN")]
+    pub(crate) file: PathBuf,
+    /// Where to write the ROM alone.
+    #[arg(value_name = "OUT")]
+    pub(crate) out: PathBuf,
+    /// The card that it should be for, where no header in the file says where the ROM is.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) gpu: Option<Address>,
+    /// Replace a file that is there already.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// `passthru capture`.

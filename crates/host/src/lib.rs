@@ -11,6 +11,7 @@ pub mod failpoint;
 pub mod journal;
 mod lock;
 pub mod observe;
+pub mod rom;
 pub mod root;
 pub mod transaction;
 pub mod trial;

@@ -148,6 +148,16 @@ fn every_machine_gets_an_answer() {
                 gpu.address
             );
         }
+        let repair = Intent {
+            repair: true,
+            ..Intent::default()
+        };
+        let plan = plan(&facts, &repair);
+        assert!(
+            plan.refusals.is_empty() || plan.changes.is_empty(),
+            "{}",
+            entry.display()
+        );
         hosts += 1;
     }
     assert!(hosts >= 60, "the corpus has 64 hosts, {hosts} were read");

@@ -60,12 +60,14 @@ struct Framing {
 
 impl Framing {
     fn line(&mut self, line: &str) -> Result<Option<Event>> {
+        // Behind whatever the firmware wrote, or a reply that the reboot cut in the middle of a line.
+        if let Some((_, boot)) = line.rsplit_once("@hello ") {
+            self.reply = None;
+            let boot = boot.split_whitespace().next();
+            return Ok(boot.map(|boot| Event::Hello(boot.to_owned())));
+        }
         let mut words = line.split_whitespace();
         let first = words.next().unwrap_or_default();
-        if first.ends_with("@hello") {
-            self.reply = None;
-            return Ok(words.next().map(|boot| Event::Hello(boot.to_owned())));
-        }
         match (first, &mut self.reply) {
             ("@reply", _) => {
                 let number = words.next().unwrap_or_default().parse()?;
@@ -292,6 +294,10 @@ mod tests {
     fn a_new_boot_ends_a_half_reply() {
         let text = "@reply 7 0\n@out Zm9v\n\x1b[2J@hello abc\n@err \n@end 7\n";
         assert_eq!(events(text), [Event::Hello("abc".to_owned())]);
+        for cut in ["@out ", "@out Zm9v", "@end ", "@re"] {
+            let text = format!("@reply 7 0\n{cut}@hello abc\n");
+            assert_eq!(events(&text), [Event::Hello("abc".to_owned())], "{cut}");
+        }
     }
 
     #[test]

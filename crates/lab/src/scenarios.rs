@@ -4,6 +4,8 @@ mod harness;
 mod iommu_off;
 mod no_remap;
 mod power_cut;
+mod repair;
+mod rom;
 mod static_binding;
 mod trial;
 mod twins;
@@ -26,7 +28,7 @@ pub struct Scenario {
 }
 
 /// All of them.
-pub static SCENARIOS: [Scenario; 15] = [
+pub static SCENARIOS: [Scenario; 17] = [
     Scenario {
         name: "static",
         about: "doctor, apply, reboot, verify, a guest with the card, undo, every byte back",
@@ -68,6 +70,18 @@ pub static SCENARIOS: [Scenario; 15] = [
         about: "an IOMMU switched off on the command line: one plan, one reboot, done",
         core: false,
         run: iommu_off::run,
+    },
+    Scenario {
+        name: "repair",
+        about: "leftovers of guides are put right with the plan that binds, and come back with undo",
+        core: false,
+        run: repair::run,
+    },
+    Scenario {
+        name: "rom",
+        about: "a card's ROM read, checked and trimmed, while its driver has the card",
+        core: false,
+        run: rom::run,
     },
     Scenario {
         name: "no-remap",

@@ -113,6 +113,39 @@ impl Change {
     }
 }
 
+/// The same changes, but where two edits of one file follow each other with nothing but edits between
+/// them, they are one.
+pub(crate) fn folded(changes: Vec<Change>) -> Vec<Change> {
+    let mut folded: Vec<Change> = Vec::new();
+    for change in changes {
+        let block = folded
+            .iter()
+            .rposition(|earlier| !matches!(earlier, Change::Edit { .. }))
+            .map_or(0, |number| number + 1);
+        let same = folded[block..].iter_mut().find(|earlier| {
+            matches!((&**earlier, &change), (Change::Edit { path: one, .. }, Change::Edit { path: two, .. }) if one == two)
+        });
+        match (same, change) {
+            (
+                Some(Change::Edit {
+                    after: earlier,
+                    why: reasons,
+                    ..
+                }),
+                Change::Edit { after, why, .. },
+            ) => {
+                *earlier = after;
+                reasons.push_str("; ");
+                reasons.push_str(&why);
+            }
+            (_, change) => folded.push(change),
+        }
+    }
+    folded
+        .retain(|change| !matches!(change, Change::Edit { before, after, .. } if before == after));
+    folded
+}
+
 /// What an image lacks of `entries` and `texts` (see [`Expect::Image`]): `found` are its paths,
 /// `found_texts` the texts that were kept.
 pub fn image_mistakes(
@@ -146,4 +179,68 @@ pub fn image_mistakes(
         }
     }
     missing
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    fn edit(path: &str, before: Option<&str>, after: Option<&str>) -> Change {
+        Change::Edit {
+            path: path.into(),
+            before: before.map(Into::into),
+            after: after.map(Into::into),
+            mode: 0o644,
+            why: after.unwrap_or("gone").into(),
+        }
+    }
+
+    fn run() -> Change {
+        Change::Run {
+            argv: vec!["update-grub".into()],
+            undo: None,
+            outputs: Vec::new(),
+            family: None,
+            expect: Vec::new(),
+            why: String::new(),
+        }
+    }
+
+    #[test]
+    fn edits_of_one_file_are_one_unless_a_command_reads_between() {
+        let two = vec![
+            edit("/a", Some("1"), Some("2")),
+            edit("/b", None, Some("x")),
+            edit("/a", Some("2"), Some("3")),
+        ];
+        let [
+            Change::Edit {
+                before, after, why, ..
+            },
+            other,
+        ] = &folded(two)[..]
+        else {
+            panic!("not two edits");
+        };
+        assert_eq!(
+            (before.as_deref(), after.as_deref()),
+            (Some("1"), Some("3"))
+        );
+        assert_eq!(why, "2; 3");
+        assert_eq!(other, &edit("/b", None, Some("x")));
+
+        let apart = vec![
+            edit("/a", None, Some("1")),
+            run(),
+            edit("/a", Some("1"), None),
+        ];
+        assert_eq!(folded(apart.clone()), apart);
+        let nothing = vec![
+            edit("/a", Some("1"), Some("2")),
+            edit("/a", Some("2"), Some("1")),
+        ];
+        assert_eq!(folded(nothing), []);
+    }
 }

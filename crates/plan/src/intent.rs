@@ -23,6 +23,8 @@ pub struct Intent {
     pub allow_unsafe_interrupts: bool,
     /// Only turn the IOMMU on; bind nothing yet.
     pub iommu_only: bool,
+    /// Put right what guides and other tools left behind. By itself it is all that is done.
+    pub repair: bool,
     /// Whether a trial boot comes first.
     pub trial: TrialBoot,
 }
@@ -67,6 +69,13 @@ pub struct Selector {
 pub struct BadSelector {
     text: String,
     why: String,
+}
+
+impl Intent {
+    /// Nothing is asked for but repairs.
+    pub fn is_repair_only(&self) -> bool {
+        self.repair && self.gpu.is_empty() && !self.iommu_only
+    }
 }
 
 impl Selector {

@@ -23,6 +23,7 @@ pub mod intent;
 pub mod measured;
 pub mod pci;
 pub mod plan;
+pub mod rom;
 pub mod rules;
 pub mod text;
 pub mod trial;

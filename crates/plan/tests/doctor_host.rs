@@ -476,10 +476,10 @@ fn kernels_and_boot() {
         ),
         case(
             "an unsupported generator",
-            |f| f.boot.generator = Measured::Value(Generator::Booster),
+            |f| f.boot.generator = Measured::Value(Generator::NixOs),
             "boot.initramfs",
             Warning,
-            "booster",
+            "NixOS",
         ),
         case(
             "full",

@@ -2,11 +2,14 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+
 use common::*;
 use passthru_plan::{
-    Facts, Intent, Measured,
-    facts::{Candidate, Function, UseKind},
-    intent::Selector,
+    Change, Facts, Intent, Measured,
+    doctor::doctor,
+    facts::{Candidate, ConfigFile, Function, UseKind},
+    intent::{Selector, TrialBoot},
     plan, verify,
     verify::State,
 };
@@ -122,6 +125,87 @@ fn any_intent() -> impl Strategy<Value = Intent> {
         )
 }
 
+/// Lines and words that guides leave, and some that are nobody's mistake.
+fn spoiled() -> impl Strategy<Value = Facts> {
+    let line = prop::sample::select(
+        &[
+            "options vfio-pci ids=10de:1f08 10de:10f9",
+            "options vfio-pci ids=1002:67df,8086:a36d",
+            "options vfio_pci ids=10de:1f08 disable_vga=1",
+            "options pci-stub ids=10de:1f08",
+            "blacklist nouveau",
+            "blacklist amdgpu",
+            "blacklist snd_hda_intel",
+            "blacklist xhci_hcd",
+            "install xhci_pci /bin/false",
+            "softdep nouveau pre: vfio-pci",
+            "# a comment",
+            "",
+        ][..],
+    );
+    let module = prop::sample::select(
+        &[
+            "vfio_virqfd",
+            "options vfio-pci ids=10de:1f08",
+            "vfio_pci ids=10de:1f08 10de:10f9",
+            "ext4",
+            "# vfio_virqfd",
+        ][..],
+    );
+    let word = prop::sample::select(
+        &[
+            "video=efifb:off",
+            "video=efifb:off,HDMI-A-1:1024x768",
+            "amd_iommu=on",
+            "iommu=1",
+            "iommu=pt",
+            "rd.driver.pre=vfio-pci",
+            "pci-stub.ids=10de:1f08",
+            "vfio-pci.ids=10de:1f08",
+            "vfio-pci.ids=1002:67df,10de:10f9",
+            "module_blacklist=nouveau,floppy",
+            "modprobe.blacklist=xhci_pci",
+            "mitigations=off",
+        ][..],
+    );
+    let lines = |line| prop::collection::vec(line, 0..4);
+    (
+        any_host(),
+        lines(line.clone()),
+        lines(line),
+        lines(module),
+        lines(word),
+        any::<bool>(),
+    )
+        .prop_map(|(mut facts, one, two, modules, words, drop_ins)| {
+            let mut put = |path: &str, lines: &[&str]| {
+                let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+                facts.files.insert(path.into(), text_file(&text, 0o644));
+            };
+            put("/etc/modprobe.d/a.conf", &one);
+            put("/etc/modprobe.d/b.conf", &two);
+            put("/etc/initramfs-tools/modules", &modules);
+            let words = words.join(" ");
+            let text = GRUB_DEFAULTS.replace("\"quiet", &format!("\"quiet {words}"));
+            facts
+                .files
+                .insert("/etc/default/grub".into(), text_file(&text, 0o644));
+            facts.boot.grub_dropins = Measured::Value(drop_ins);
+            booted(facts)
+        })
+}
+
+/// The host with what GRUB's defaults say on its kernel command line.
+fn booted(mut facts: Facts) -> Facts {
+    let texts = ["/etc/default/grub", "/etc/default/grub.d/zz-passthru.cfg"];
+    let texts = texts.iter().filter_map(|path| facts.text(path));
+    let mut values = passthru_plan::text::shell::evaluate(texts);
+    let normal = values.remove("GRUB_CMDLINE_LINUX_DEFAULT").flatten();
+    facts.kernel.cmdline =
+        Measured::Value(format!("root=UUID=1 ro {}", normal.unwrap_or_default()));
+    facts
+}
+
 proptest! {
     // Most random wishes are refused, and rightly so.
     #![proptest_config(ProptestConfig { max_global_rejects: 50_000, failure_persistence: None, ..ProptestConfig::default() })]
@@ -171,6 +255,57 @@ proptest! {
                 for f in facts.functions.iter().filter(|f| entry.matches(f.ids, f.subsystem, f.class)) {
                     prop_assert!(planned.contains(&f.address), "{} is taken by {entry}", f.address);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn repairs_are_done_once_and_come_back(facts in spoiled(), intent in any_intent(), alone in any::<bool>()) {
+        let wanted = if alone { Intent::default() } else { intent };
+        let wanted = Intent { repair: true, trial: TrialBoot::Never, ..wanted };
+        let first = plan(&facts, &wanted);
+        prop_assume!(first.refusals.is_empty());
+        let configured = applied(&facts, &first);
+        let second = plan(&configured, &first.intent);
+        prop_assert_eq!(&second.refusals, &[]);
+        prop_assert_eq!(&second.changes, &[]);
+        prop_assert_eq!(&second.words, &first.words);
+        let judged = verify(&configured, &first.intent);
+        prop_assert!(judged.state != State::Drifted, "{:?} {:?} {:?}", judged.drift, first.words, facts.kernel.cmdline);
+        // Backwards, as undo goes, everything is as it was.
+        let mut files = configured.files;
+        for change in first.changes.iter().rev() {
+            if let Change::Edit { path, before, after, .. } = change {
+                let now = files.get(path).and_then(|file| file.text.value());
+                prop_assert_eq!(now, after.as_ref());
+                match before {
+                    Some(text) => files.insert(path.clone(), text_file(text, 0o644)),
+                    None => files.remove(path),
+                };
+            }
+        }
+        let texts = |files: &BTreeMap<String, ConfigFile>| -> Vec<(String, Option<String>)> {
+            files
+                .iter()
+                .filter(|(path, _)| path.starts_with("/etc/"))
+                .map(|(path, file)| (path.clone(), file.text.value().cloned()))
+                .collect()
+        };
+        prop_assert_eq!(texts(&files), texts(&facts.files));
+    }
+
+    /// Where doctor says that the repair does it, the repair does.
+    #[test]
+    fn doctor_promises_what_is_kept(facts in spoiled()) {
+        let wanted = Intent { repair: true, trial: TrialBoot::Never, ..Intent::default() };
+        let plan = plan(&facts, &wanted);
+        let repaired = booted(applied(&facts, &plan));
+        let left: Vec<String> = doctor(&repaired).into_iter().map(|finding| finding.id).collect();
+        for finding in doctor(&facts) {
+            let remedy = finding.remedy.unwrap_or_default();
+            if remedy.ends_with("Or have it done: sudo passthru apply --repair.") {
+                prop_assert_eq!(&plan.refusals, &[]);
+                prop_assert!(!left.contains(&finding.id), "{} is still there", finding.id);
             }
         }
     }

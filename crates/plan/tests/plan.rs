@@ -278,7 +278,7 @@ fn firmware_and_hardware_limits_are_refused() {
 fn boot_stacks_that_are_not_supported_are_refused_by_name() {
     let mut facts = debian();
     facts.boot.loader = Measured::Value(BootLoader::Limine);
-    facts.boot.generator = Measured::Value(Generator::Mkinitcpio);
+    facts.boot.generator = Measured::Value(Generator::NixOs);
     assert_eq!(
         refusals(&facts, &gpu("01:00.0")),
         ["stack.loader", "stack.initramfs"]

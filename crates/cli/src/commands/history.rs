@@ -120,6 +120,9 @@ fn cards(record: &Record) -> String {
             format!("{}{ids}", gpu.address)
         })
         .collect();
+    if cards.is_empty() {
+        return "repairs".into();
+    }
     cards.join(", ")
 }
 

@@ -10,6 +10,7 @@ mod generate;
 mod history;
 mod plan;
 mod recover;
+mod rom;
 mod setup;
 mod status;
 mod undo;
@@ -38,6 +39,7 @@ pub(crate) fn run(cli: &Cli, out: &mut Out) -> Result<Outcome> {
         Some(Command::Recover) => recover::run(global, out),
         Some(Command::History) => history::run(global, out),
         Some(Command::Vm(args)) => vm::run(args, global, out),
+        Some(Command::Rom(args)) => rom::run(args, global, out),
         Some(Command::Capture(args)) => capture::run(args, global, out),
         Some(Command::Demo(args)) => demo::run(args, global, out),
         Some(Command::Generate(args)) => generate::run(args, out),

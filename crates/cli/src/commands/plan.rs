@@ -49,7 +49,11 @@ fn next(out: &mut Out, args: &Want, host: &host::Host, plan: &Plan) -> Result<()
     }
     if plan.changes.is_empty() {
         out.blank()?;
-        out.text("Nothing to do: this host is set up that way.")?;
+        out.text(if plan.intent.is_repair_only() {
+            "Nothing to do: there is nothing to put right."
+        } else {
+            "Nothing to do: this host is set up that way."
+        })?;
         return Ok(());
     }
     out.heading(if plan.reboot {
@@ -85,6 +89,7 @@ pub(super) fn apply_words(args: &Want, resolved: &Intent) -> Vec<String> {
             resolved.allow_unsafe_interrupts,
         ),
         ("--iommu-only", resolved.iommu_only),
+        ("--repair", resolved.repair),
         ("--no-trial", resolved.trial == TrialBoot::Never),
     ] {
         if set {
@@ -105,6 +110,7 @@ pub(super) fn intent(args: &Want) -> Result<Intent> {
             headless: args.headless,
             allow_unsafe_interrupts: args.allow_unsafe_interrupts,
             iommu_only: args.iommu_only,
+            repair: args.repair,
             trial: if args.no_trial {
                 TrialBoot::Never
             } else {
@@ -112,7 +118,7 @@ pub(super) fn intent(args: &Want) -> Result<Intent> {
             },
         },
     };
-    if intent.gpu.is_empty() && !intent.iommu_only {
+    if intent.gpu.is_empty() && !intent.iommu_only && !intent.repair {
         return Err(match &args.intent {
             Some(file) => Error::input(format!("{}: names no card", file.display()))
                 .hint("add a line such as gpu = [\"01:00.0\"]"),

@@ -1,6 +1,8 @@
 //! `passthru`: where this host stands, in one screen, and the one next command.
 
-use passthru_plan::{Facts, Finding, Intent, Selector, Verdict, doctor::doctor, verify::State};
+use passthru_plan::{
+    Facts, Finding, Intent, Selector, Verdict, Verification, doctor::doctor, verify::State,
+};
 use serde::Serialize;
 
 use super::verify;
@@ -43,7 +45,7 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
         .ok()
         .map(|(_, verification)| verification.state);
     let next = match &applied {
-        Ok((_, verification)) => next(&host, &facts, &findings, &cards, verification.state),
+        Ok((_, verification)) => next(&host, &facts, &findings, &cards, verification),
         Err(error) => unread(&host, error),
     };
     if out.is_json() {
@@ -149,13 +151,15 @@ fn next(
     facts: &Facts,
     findings: &[Finding],
     cards: &[CardView<'_>],
-    state: State,
+    applied: &Verification,
 ) -> Next {
     let verb = |why, verb| Next {
         why,
         command: host.verb(verb),
     };
-    match state {
+    match applied.state {
+        // Repairs, or the IOMMU alone, are no card yet.
+        State::Done if applied.devices.is_empty() => {}
         State::Done => return verb("the card is ready for a guest; to see it", "verify"),
         State::RebootNeeded => return verb("reboot, then", "verify"),
         State::Drifted => return verb("see what differs", "verify"),

@@ -9,8 +9,13 @@ use crate::out::Out;
 
 /// Findings by weight, the gravest first.
 pub(crate) fn show(out: &mut Out, findings: &[Finding]) -> io::Result<()> {
+    show_as(out, findings, "Needed for passthrough")
+}
+
+/// The same, with a title for the gravest.
+pub(crate) fn show_as(out: &mut Out, findings: &[Finding], needed: &str) -> io::Result<()> {
     let groups = [
-        (Severity::Blocker, "Needed for passthrough"),
+        (Severity::Blocker, needed),
         (Severity::Warning, "Worth a look"),
         (Severity::Info, "Good to know"),
     ];

@@ -7,6 +7,7 @@ pub(crate) mod layout;
 pub(crate) mod pin;
 pub(crate) mod plan;
 pub(crate) mod progress;
+pub(crate) mod rom;
 pub(crate) mod table;
 pub(crate) mod text;
 pub(crate) mod time;

@@ -122,6 +122,9 @@ pub(crate) fn header(out: &mut Out, facts: &Facts, plan: &Plan) -> io::Result<()
         None if plan.intent.iommu_only => {
             out.line(&Line::new().bold("Turn the IOMMU on; bind nothing yet"))?;
         }
+        None if plan.intent.repair => {
+            out.line(&Line::new().bold("Put right what was left behind; bind nothing"))?;
+        }
         None => out.line(&Line::new().bold("Plan"))?,
     }
     if plan.bindings.is_empty() {
@@ -293,6 +296,9 @@ fn expectation(expect: &Expect) -> String {
                 .map(|entry| entry.replace('|', " or "))
                 .collect();
             parts.extend(texts.iter().map(|(path, _)| path.clone()));
+            if parts.is_empty() {
+                return format!("{path} opens, and can be read to its end");
+            }
             format!("{path} opens, and holds {}", parts.join(", "))
         }
         Expect::GrubWords {

@@ -12,7 +12,7 @@ fn every_command_has_help() {
     let sample = Sample::new();
     for verb in [
         "doctor", "devices", "setup", "plan", "apply", "verify", "confirm", "undo", "recover",
-        "history", "vm", "capture", "demo",
+        "history", "vm", "rom", "capture", "demo",
     ] {
         let text = sample.bare(&[verb, "--help"]).exits(0);
         assert!(text.contains("Usage: passthru"), "{text}");

@@ -17,6 +17,8 @@ mod generate;
 mod history;
 mod plan;
 mod recover;
+mod repair;
+mod rom;
 mod setup;
 mod status;
 mod undo;

@@ -8,6 +8,7 @@ mod entries;
 mod generator;
 mod grubenv;
 mod loader;
+mod ostree;
 
 pub(crate) use entries::image_cmdline;
 
@@ -36,6 +37,10 @@ pub(super) fn observe(root: &Root, facts: &Facts, storage: &Storage) -> Boot {
             || Measured::not("grub-mkconfig was not found or cannot be read"),
             |script| Measured::Value(super::lossy(script).contains("default/grub.d")),
         ),
+        mkinitcpio_dropins: match root.read("/usr/bin/mkinitcpio") {
+            Ok(script) => Measured::Value(super::lossy(script).contains("conf.d")),
+            Err(error) => super::not(root, "/usr/bin/mkinitcpio", &error),
+        },
         update_initramfs: root.exists("/usr/sbin/update-initramfs"),
         post_update_hooks: post_update_hooks(root),
         ..Boot::default()
@@ -51,6 +56,13 @@ pub(super) fn observe(root: &Root, facts: &Facts, storage: &Storage) -> Boot {
     };
     entries::observe(root, facts, storage, &efi, &mut boot);
     boot.loader_info = efi.loader;
+    if let Some(BootLoader::RpmOstree) = boot.loader.value() {
+        let entries = boot.entries.iter();
+        let next = entries
+            .filter(|entry| Some(&entry.path) == boot.default_entry.as_ref())
+            .find_map(|entry| entry.options.value().map(String::as_str));
+        boot.ostree_initramfs = ostree::initramfs(root, facts, next);
+    }
     if let Some(BootLoader::Grub | BootLoader::Grub2 | BootLoader::GrubBls) = boot.loader.value() {
         boot.one_shot = grubenv::one_shot(root);
         boot.grubenv_read_only = grubenv::read_only(root, storage);

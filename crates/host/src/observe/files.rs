@@ -53,7 +53,7 @@ const FILES: [&str; 38] = [
 
 /// Files of a directory: its path, and how the names start and end. Where a wrong suffix is a mistake
 /// people make (dracut.conf.d, modprobe.d), all names are taken.
-const DIRECTORIES: [(&str, &str, &str); 34] = [
+const DIRECTORIES: [(&str, &str, &str); 39] = [
     ("/boot/efi/loader/entries", "", ".conf"),
     ("/boot/loader/entries", "", ".conf"),
     ("/efi/loader/entries", "", ".conf"),
@@ -63,6 +63,9 @@ const DIRECTORIES: [(&str, &str, &str); 34] = [
     ("/etc/dracut.conf.d", "", ""),
     ("/etc/driverctl.d", "", ""),
     ("/etc/grub.d", "4", ""),
+    ("/etc/initcpio/hooks", "passthru", ""),
+    ("/etc/initcpio/install", "passthru", ""),
+    ("/etc/initcpio/passthru", "", ""),
     ("/etc/initramfs-tools/conf.d", "", ""),
     ("/etc/initramfs-tools/hooks", "", ""),
     ("/etc/initramfs-tools/scripts/init-bottom", "", ""),
@@ -75,10 +78,16 @@ const DIRECTORIES: [(&str, &str, &str); 34] = [
     ("/etc/mkinitcpio.d", "", ".preset"),
     ("/etc/modprobe.d", "", ""),
     ("/etc/modules-load.d", "", ".conf"),
+    ("/etc/passthru", "bind", ""),
     ("/etc/systemd/system", "passthru", ""),
     ("/etc/systemd/system", "vfio", ""),
     ("/etc/systemd/system/emergency.target.d", "passthru", ""),
     ("/etc/systemd/system/multi-user.target.d", "passthru", ""),
+    (
+        "/etc/systemd/system/systemd-udev-trigger.service.d",
+        "passthru",
+        "",
+    ),
     ("/etc/udev/rules.d", "", "passthru.rules"),
     ("/etc/udev/rules.d", "", "vfio.rules"),
     ("/lib/modprobe.d", "", ".conf"),

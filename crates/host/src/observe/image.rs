@@ -19,16 +19,19 @@ use thiserror::Error;
 use crate::root::Root;
 
 /// Texts of an image that decide how drivers bind; patterns as for [`read_image`].
-pub(super) const CONFIGURATION: [&str; 10] = [
+pub(super) const CONFIGURATION: [&str; 13] = [
     "conf/*",
     "etc/modprobe.d/*",
     "etc/modules-load.d/*",
     "etc/cmdline.d/*",
+    "hooks/passthru",
     "lib/modprobe.d/*",
     "usr/lib/modprobe.d/*",
     "scripts/init-top/*",
     "lib/dracut/hooks/*",
     "usr/lib/dracut/hooks/*",
+    "usr/lib/passthru/*",
+    "usr/lib/systemd/system/passthru-bind.service",
     "var/lib/dracut/hooks/*",
 ];
 

@@ -115,6 +115,7 @@ fn complete(
     .collect();
     if let Some(package) = &package {
         candidates.push(format!("/boot/initramfs-{package}.img"));
+        candidates.push(format!("/boot/booster-{package}.img"));
     }
     kernel.image = candidates
         .into_iter()

@@ -70,6 +70,20 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// Functions and groups alone.
+    pub const fn functions() -> Self {
+        Self {
+            candidates: false,
+            names: false,
+            usage: false,
+            monitors: false,
+            host: false,
+            cpus: false,
+            images: false,
+            log: false,
+        }
+    }
+
     /// What a device list shows.
     pub const fn devices() -> Self {
         Self {

@@ -5,13 +5,13 @@ use alloc::{string::String, vec::Vec};
 use crate::finding::{Finding, Severity, Status};
 
 /// What helps where a fact is hidden from ordinary users.
-pub(super) const AS_ROOT: &str = "Run it as root on the host itself: sudo passthru doctor";
+pub(crate) const AS_ROOT: &str = "Run it as root on the host itself: sudo passthru doctor";
 
 /// A question: what should be true, how much it matters, and why.
-pub(super) struct Check(Finding);
+pub(crate) struct Check(Finding);
 
 /// A check that says `title` should be true.
-pub(super) fn check(
+pub(crate) fn check(
     id: impl Into<String>,
     title: impl Into<String>,
     severity: Severity,
@@ -30,12 +30,12 @@ pub(super) fn check(
 
 impl Check {
     /// It is so: nothing needs doing.
-    pub(super) fn yes<T: Into<String>>(self, evidence: impl IntoIterator<Item = T>) -> Finding {
+    pub(crate) fn yes<T: Into<String>>(self, evidence: impl IntoIterator<Item = T>) -> Finding {
         self.answer(Status::Yes, evidence, None)
     }
 
     /// It is not so, and `remedy` is the way out.
-    pub(super) fn no<T: Into<String>>(
+    pub(crate) fn no<T: Into<String>>(
         self,
         evidence: impl IntoIterator<Item = T>,
         remedy: impl Into<String>,
@@ -44,7 +44,7 @@ impl Check {
     }
 
     /// Not measured: why not, and what would allow measuring.
-    pub(super) fn unknown(self, reason: impl Into<String>, remedy: impl Into<String>) -> Finding {
+    pub(crate) fn unknown(self, reason: impl Into<String>, remedy: impl Into<String>) -> Finding {
         let reason: String = reason.into();
         self.answer(
             Status::Unknown,

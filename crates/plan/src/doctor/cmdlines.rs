@@ -47,10 +47,7 @@ impl Cmdlines {
         if let Some(text) = facts.kernel.cmdline.value() {
             lines.push(Line {
                 place: None,
-                words: kargs::words(text)
-                    .filter(|word| !kargs::has_word(&ours, word.raw))
-                    .map(|word| word.raw.into())
-                    .collect(),
+                words: kargs::words(text).map(|word| word.raw.into()).collect(),
             });
         }
         for (path, file) in &facts.files {
@@ -65,13 +62,17 @@ impl Cmdlines {
                         line_of(path, number, None, line.trim_start())
                     }),
                 );
-            } else if path.contains("/loader/entries/") && path.ends_with(".conf") {
+            } else if is_entry(path) {
                 lines.extend(text.lines().enumerate().filter_map(|(number, line)| {
                     let options = line.trim_start().strip_prefix("options")?;
                     line_of(path, number, Some("options"), options)
                 }));
             }
         }
+        for line in &mut lines {
+            line.words.retain(|word| !kargs::has_word(&ours, word));
+        }
+        lines.retain(|line| !line.words.is_empty());
         Self { lines }
     }
 
@@ -108,6 +109,15 @@ fn is_whole_cmdline(path: &str) -> bool {
         || ["/etc/kernel/cmdline.d/", "/etc/cmdline.d/"]
             .iter()
             .any(|dir| path.starts_with(dir) && path.ends_with(".conf"))
+}
+
+/// An entry of the Boot Loader Specification. The way back keeps words as they were, and is passthru's.
+fn is_entry(path: &str) -> bool {
+    path.split_once("/loader/entries/")
+        .is_some_and(|(_, name)| {
+            let ours = name.trim_start_matches(['_', '-', '~']);
+            name.ends_with(".conf") && !ours.starts_with("passthru-")
+        })
 }
 
 fn line_of(path: &str, number: usize, what: Option<&str>, text: &str) -> Option<Line> {

@@ -7,7 +7,7 @@
 
 mod boot;
 mod cards;
-mod check;
+pub(crate) mod check;
 mod cmdlines;
 mod display;
 mod groups;

@@ -24,6 +24,13 @@ pub struct Boot {
     pub boot_free: Measured<u64>,
     /// `grub-mkconfig` sources /etc/default/grub.d/*.cfg (a Debian patch).
     pub grub_dropins: Measured<bool>,
+    /// mkinitcpio reads /etc/mkinitcpio.conf.d/*.conf (since version 36).
+    #[serde(default)]
+    pub mkinitcpio_dropins: Measured<bool>,
+    /// Arguments with which rpm-ostree makes the initramfs of the deployment that starts next; `None`
+    /// inside if it takes the image's own (`regenerate-initramfs` in the deployment's origin).
+    #[serde(default)]
+    pub ostree_initramfs: Measured<Option<Vec<String>>>,
     /// /usr/sbin/update-initramfs exists: initramfs-tools' own, or dracut's wrapper.
     #[serde(default)]
     pub update_initramfs: bool,

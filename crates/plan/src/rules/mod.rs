@@ -5,6 +5,7 @@
 //! claims   does the host need any of them?
 //! groups   can their IOMMU groups be given away?
 //! display  does the host keep a picture?
+//! repair   what do guides and other tools leave that has to go?
 //! preflight would the next boot fail for another reason?
 //! iommu    is translation on, and what turns it on?
 //! kernels  which kernels can do it?
@@ -19,6 +20,7 @@ pub(crate) mod groups;
 pub(crate) mod iommu;
 mod kernels;
 mod preflight;
+pub(crate) mod repair;
 mod select;
 pub(crate) mod stack;
 mod verify;
@@ -26,10 +28,12 @@ mod verify;
 use alloc::{format, string::String, vec::Vec};
 
 use crate::{
+    change::folded,
     facts::{Facts, Function},
     intent::{Intent, Selector},
     pci::Address,
     plan::{Notice, Plan, Refusal, Trial},
+    text::kargs,
 };
 
 pub use groups::{Blocker, blockers, is_exempt_driver};
@@ -63,6 +67,17 @@ impl<'a> Draft<'a> {
             id: id.into(),
             text: text.into(),
         });
+    }
+
+    /// The same question, with what is said to the user apart.
+    fn quiet(&self) -> Self {
+        Draft {
+            facts: self.facts,
+            intent: self.intent,
+            chosen: self.chosen.clone(),
+            refusals: Vec::new(),
+            notices: Vec::new(),
+        }
     }
 
     fn is_chosen(&self, address: Address) -> bool {
@@ -106,18 +121,46 @@ fn staged(facts: &Facts, intent: &Intent, stage: Stage) -> Plan {
         notices: Vec::new(),
     };
     let resolved = select::select(&mut draft);
+    // The rest is planned for the host with these files put right.
+    let repairs = repair::files(&mut draft);
+    let repaired;
+    if !repairs.changes.is_empty() {
+        repaired = repair::repaired(facts, &repairs);
+        draft.facts = &repaired;
+    }
+    if intent.repair {
+        stack::ids_notice(&mut draft);
+    }
+    if intent.is_repair_only() && !stack::has_repairs(&draft, &repairs, stage) {
+        return nothing_to_repair(draft, resolved);
+    }
     claims::check(&mut draft);
     groups::check(&mut draft);
     display::check(&mut draft);
     preflight::check(&mut draft);
-    let iommu_words = iommu::words(&mut draft);
+    let iommu_words = if intent.is_repair_only() {
+        Vec::new()
+    } else {
+        iommu::words(&mut draft)
+    };
     let kernels = kernels::check(&mut draft);
-    let bindings = if intent.iommu_only {
+    let bindings = if intent.iommu_only || intent.is_repair_only() {
         Vec::new()
     } else {
         binding::methods(&mut draft)
     };
-    let outcome = stack::changes(&mut draft, &iommu_words, &bindings, &kernels, stage);
+    let outcome = if intent.is_repair_only() {
+        stack::repairs(&mut draft, repairs, &kernels, stage)
+    } else {
+        stack::changes(
+            &mut draft,
+            repairs,
+            &iommu_words,
+            &bindings,
+            &kernels,
+            stage,
+        )
+    };
 
     let refused = !draft.refusals.is_empty();
     let stack::Outcome {
@@ -129,6 +172,7 @@ fn staged(facts: &Facts, intent: &Intent, stage: Stage) -> Plan {
     } else {
         outcome
     };
+    let changes = folded(changes);
     // Nothing left to do: a trial that is under way is none to come.
     let trial = trial.filter(|_| !changes.is_empty());
     // What a trial boot runs already needs no other one.
@@ -153,6 +197,23 @@ fn staged(facts: &Facts, intent: &Intent, stage: Stage) -> Plan {
     }
 }
 
+/// What is asked for is so already; what could not be done is said.
+fn nothing_to_repair(draft: Draft<'_>, intent: Intent) -> Plan {
+    let words = stack::own_words(draft.facts);
+    Plan {
+        intent,
+        refusals: draft.refusals,
+        notices: draft.notices,
+        bindings: Vec::new(),
+        words: kargs::words(&words).map(|word| word.raw.into()).collect(),
+        changes: Vec::new(),
+        reboot: false,
+        trial: None,
+        continues: None,
+        outcome: Vec::new(),
+    }
+}
+
 /// What will be true after the reboot, in sentences.
 fn outcome_of(
     draft: &Draft<'_>,
@@ -172,6 +233,11 @@ fn outcome_of(
             "The IOMMU translates, and every function has a group. Nothing is bound to vfio-pci.",
         ));
     }
+    if draft.intent.repair {
+        outcome.push(String::from(
+            "Every leftover that is shown above is gone. Repaired files count for every boot entry; all of their other lines stay as they are, and passthru undo brings every byte back.",
+        ));
+    }
     for bound in bindings {
         let address = bound.function.address;
         let label = draft
@@ -183,9 +249,8 @@ fn outcome_of(
         ));
     }
     if !words.is_empty() {
-        outcome.push(String::from(
-            "The boot menu keeps an entry \"… without passthru\" that starts this host as it is today; so does the recovery entry.",
-        ));
+        let way_back = stack::loader::way_back(draft.facts);
+        outcome.push(String::from(way_back.stays));
     }
     outcome
 }

@@ -15,7 +15,7 @@ pub(super) fn select(draft: &mut Draft<'_>) -> Intent {
     let facts = draft.facts;
     let mut resolved = draft.intent.clone();
     let mut chosen = BTreeSet::new();
-    if draft.intent.gpu.is_empty() && !draft.intent.iommu_only {
+    if draft.intent.gpu.is_empty() && !draft.intent.iommu_only && !draft.intent.repair {
         draft.refuse("card.none", "No card was named.", choices(facts));
     }
     for selector in &mut resolved.gpu {

@@ -6,7 +6,7 @@ use alloc::{
     vec::Vec,
 };
 
-use super::{groups, iommu};
+use super::{groups, iommu, repair};
 use crate::{
     change::Change,
     facts::{Facts, Function},
@@ -33,8 +33,12 @@ pub(crate) fn verify(facts: &Facts, intent: &Intent) -> Verification {
         .collect();
     let configured = drift.is_empty();
     // A word that had to go still stands on the line of a boot from before.
-    let off = !iommu::is_active(facts) && cmdline.is_some_and(|cmdline| iommu::turned_off(cmdline));
-    let rebooted = missing.is_empty() && !off;
+    // Repairs alone ask for no IOMMU.
+    let wants_iommu = !intent.is_repair_only();
+    let off = wants_iommu
+        && !iommu::is_active(facts)
+        && cmdline.is_some_and(|cmdline| iommu::turned_off(cmdline));
+    let rebooted = missing.is_empty() && !off && !repair::waits_for_reboot(facts, intent);
     let devices: Vec<_> = plan
         .bindings
         .iter()
@@ -51,7 +55,9 @@ pub(crate) fn verify(facts: &Facts, intent: &Intent) -> Verification {
                 .iter()
                 .filter_map(|d| d.why.as_ref().map(|why| format!("{}: {why}", d.address))),
         );
-        drift.extend(running_drift(facts, &plan));
+        if wants_iommu {
+            drift.extend(running_drift(facts, &plan));
+        }
         if drift.is_empty() {
             State::Done
         } else {

@@ -57,6 +57,12 @@ pub fn with_words(text: &str, add: &[String], goes: impl Fn(&kargs::Word<'_>) ->
     format!("{text}{line_end}options {}\n", add.join(" "))
 }
 
+/// The entry with words of its kernel command line put in place of others (see [`kargs::reworded`]).
+pub fn reworded(text: &str, to: impl Fn(&kargs::Word<'_>) -> Option<String>) -> String {
+    let pieces: Vec<Range<usize>> = ranges(text, "options").collect();
+    kargs::reworded(text, &pieces, to)
+}
+
 /// What is wrong with a command line that should have `words` and none of `absent`.
 pub fn mistakes(cmdline: &str, words: &[String], absent: &[String]) -> Vec<String> {
     let lacks = words

@@ -104,6 +104,16 @@ impl List {
     }
 }
 
+/// `word` is an id pair, or several, and no parameter: what stands behind a blank in a list that was
+/// meant to go on.
+pub fn is_pair(word: &str) -> bool {
+    let word = word.trim_matches(['"', '<', '>', ',']);
+    !word.is_empty() && word.contains(':') && {
+        let list = List::parse(word);
+        list.bad.is_empty() && !list.entries.is_empty()
+    }
+}
+
 fn entry(text: &str) -> Option<Entry> {
     let mut numbers = [None; 6];
     for (i, part) in text.split(':').enumerate() {

@@ -182,6 +182,37 @@ pub fn edited_pieces(
     result
 }
 
+/// `text` with words of the command line that lies in `pieces` of it put in place of others: `to` says
+/// what a word becomes. Words for init and every other byte stay, and so does a text with an open quote.
+pub fn reworded(
+    text: &str,
+    pieces: &[Range<usize>],
+    to: impl Fn(&Word<'_>) -> Option<String>,
+) -> String {
+    if !pieces.iter().all(|range| is_closed(&text[range.clone()])) {
+        return text.into();
+    }
+    let mut result = String::with_capacity(text.len());
+    let mut copied = 0;
+    let mut for_init = false;
+    for range in pieces {
+        result.push_str(&text[copied..range.start]);
+        let piece = Piece::of(&text[range.clone()]);
+        for (gap, raw) in &piece.words {
+            for_init |= *raw == "--";
+            result.push_str(gap);
+            match to(&Word { raw }).filter(|_| !for_init) {
+                Some(word) => result.push_str(&word),
+                None => result.push_str(raw),
+            }
+        }
+        result.push_str(piece.tail);
+        copied = range.end;
+    }
+    result.push_str(&text[copied..]);
+    result
+}
+
 /// A piece of a command line: words, each with the blanks before it, and the blanks at the end.
 struct Piece<'a> {
     words: Vec<(&'a str, &'a str)>,
@@ -277,6 +308,15 @@ mod tests {
         // What is there and counts is not added again; what is overruled later is.
         assert_eq!(edited("a=1 b", &add, gone), "a=1 b");
         assert_eq!(edited("a=1 a=0 b", &add, gone), "a=1 a=0 b a=1");
+    }
+
+    #[test]
+    fn a_word_becomes_another_in_its_place() {
+        let to = |word: &Word<'_>| (word.raw == "a=1,2").then(|| String::from("a=2"));
+        let on = |text: &str| reworded(text, core::slice::from_ref(&(0..text.len())), to);
+        assert_eq!(on("x  a=1,2 y\n"), "x  a=2 y\n");
+        assert_eq!(on("x -- a=1,2"), "x -- a=1,2");
+        assert_eq!(on("x=\"open a=1,2"), "x=\"open a=1,2");
     }
 
     proptest! {

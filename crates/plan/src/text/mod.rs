@@ -9,6 +9,7 @@ pub mod ids;
 pub mod iomem;
 pub mod kargs;
 pub mod merge;
+pub mod mkinitcpio;
 pub mod modprobe;
 pub mod modules;
 pub mod mountinfo;

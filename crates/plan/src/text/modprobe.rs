@@ -2,7 +2,7 @@
 
 use alloc::{string::String, vec::Vec};
 
-use super::kargs::same_name;
+use super::{ids, kargs::same_name};
 
 /// One directive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +104,91 @@ pub fn without_option(text: &str, module: &str, parameter: &str) -> Option<Strin
     Some(result)
 }
 
+/// What becomes of a directive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edit {
+    /// It stays, to the byte.
+    Stays,
+    /// It goes, with all its lines.
+    Goes,
+    /// It gets this text, its line end included.
+    Becomes(String),
+}
+
+/// `text` with every directive as `edit` says; it is given the directive and its bytes, all joined
+/// lines and the line end included. Comments, empty lines and other directives keep their bytes.
+pub fn edited(text: &str, edit: impl Fn(&Directive, &str) -> Edit) -> String {
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let mut result = String::with_capacity(text.len());
+    let mut at = 0;
+    while at < lines.len() {
+        let mut end = at + 1;
+        while end < lines.len() && goes_on(lines[end - 1]) {
+            end += 1;
+        }
+        let raw: String = lines[at..end].concat();
+        let directive = directives(&raw).into_iter().next();
+        match directive.map(|d| edit(&Directive { line: at + 1, ..d }, &raw)) {
+            Some(Edit::Goes) => {}
+            Some(Edit::Becomes(text)) => result.push_str(&text),
+            Some(Edit::Stays) | None => result.push_str(&raw),
+        }
+        at = end;
+    }
+    result
+}
+
+/// The next line belongs to this one. `str::lines` takes a line end of two bytes away as well.
+fn goes_on(line: &str) -> bool {
+    let body = line.strip_suffix('\n').unwrap_or(line);
+    body.strip_suffix('\r').unwrap_or(body).ends_with('\\')
+}
+
+/// An `options` directive whose list of ids was cut by blanks, `ids=10de:1f08 10de:10f9`, with commas
+/// in their place. `None` if no id pair stands behind the list.
+pub fn joined_ids(raw: &str) -> Option<String> {
+    let mut words = Vec::new();
+    let mut rest = raw;
+    while let Some(start) = rest.find(|c: char| !c.is_ascii_whitespace()) {
+        let length = rest[start..]
+            .find(|c: char| c.is_ascii_whitespace())
+            .unwrap_or(rest.len() - start);
+        words.push((&rest[..start], &rest[start..start + length]));
+        rest = &rest[start + length..];
+    }
+    let mut result = String::with_capacity(raw.len());
+    let mut in_list = false;
+    let mut joined = false;
+    let mut skipped = String::new();
+    for (gap, word) in words {
+        // A backslash alone joins lines.
+        if in_list && word == "\\" {
+            skipped.push_str(gap);
+            skipped.push_str(word);
+            continue;
+        }
+        if in_list && ids::is_pair(word) {
+            let list = result.trim_end_matches(',').len();
+            result.truncate(list);
+            result.push(',');
+            result.push_str(word.trim_start_matches(','));
+            skipped.clear();
+            joined = true;
+            continue;
+        }
+        in_list = word
+            .split_once('=')
+            .is_some_and(|(name, _)| same_name(name, "ids"))
+            && !word.ends_with('\\');
+        result.push_str(&core::mem::take(&mut skipped));
+        result.push_str(gap);
+        result.push_str(word);
+    }
+    result.push_str(&skipped);
+    result.push_str(rest);
+    joined.then_some(result)
+}
+
 /// `line` without its words `parameter=…` and the blanks before them.
 pub(crate) fn without_words(line: &str, parameter: &str) -> String {
     let mut result = String::new();
@@ -160,7 +245,69 @@ mod tests {
         assert_eq!(without_words("vfio-pci ids=1:2 x\n", "ids"), "vfio-pci x\n");
     }
 
+    #[test]
+    fn a_list_that_blanks_cut_is_joined() {
+        for (cut, whole) in [
+            (
+                "options vfio-pci ids=10de:1f08 10de:10f9\n",
+                "options vfio-pci ids=10de:1f08,10de:10f9\n",
+            ),
+            (
+                "options vfio-pci  ids=10de:1f08, 10de:10f9\tx=1",
+                "options vfio-pci  ids=10de:1f08,10de:10f9\tx=1",
+            ),
+            (
+                "options vfio-pci ids=1:2 \\\n  3:4 \\\n x=y\n",
+                "options vfio-pci ids=1:2,3:4 \\\n x=y\n",
+            ),
+            (
+                "options vfio-pci ids=\"1:2 3:4\"\r\n",
+                "options vfio-pci ids=\"1:2,3:4\"\r\n",
+            ),
+        ] {
+            assert_eq!(joined_ids(cut).as_deref(), Some(whole));
+        }
+        for other in [
+            "options vfio-pci ids=10de:1f08 disable_vga=1\n",
+            "options vfio-pci disable_vga=1 10de:10f9\n",
+            "options vfio-pci ids=1:2 audio\n",
+        ] {
+            assert_eq!(joined_ids(other), None);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_is_not_edited_keeps_its_bytes(text in "(options vfio-pci|blacklist a|ids=1:2|3:4|\\\\|\r|\n| |#| b){0,20}") {
+            prop_assert_eq!(edited(&text, |_, _| Edit::Stays), text.clone());
+            // Every directive is seen, with its line.
+            let seen = core::cell::RefCell::new(Vec::new());
+            edited(&text, |d, _| { seen.borrow_mut().push(d.clone()); Edit::Stays });
+            prop_assert_eq!(seen.into_inner(), directives(&text));
+        }
+
+        #[test]
+        fn comments_and_blanks_stay_when_directives_go(
+            lines in prop::collection::vec("(# x|  |blacklist nouveau|options a b=1|)", 0..8),
+        ) {
+            let text: String = lines.iter().map(|line| line.clone() + "\n").collect();
+            let rest: String = lines
+                .iter()
+                .filter(|line| !line.starts_with("blacklist"))
+                .map(|line| line.clone() + "\n")
+                .collect();
+            let goes = |d: &Directive, _: &str| if d.keyword == "blacklist" { Edit::Goes } else { Edit::Stays };
+            prop_assert_eq!(edited(&text, goes), rest);
+        }
+
+        #[test]
+        fn a_joined_list_reads_as_one(ids in prop::collection::vec("[0-9a-f]{4}:[0-9a-f]{4}", 2..5), gap in "[ \t]{1,3}") {
+            let cut = alloc::format!("options vfio-pci ids={}", ids.join(&gap));
+            let whole = joined_ids(&cut).expect("it is cut");
+            prop_assert_eq!(option_values(&whole, "vfio-pci", "ids"), [(1, ids.join(","))]);
+            prop_assert_eq!(joined_ids(&whole), None);
+        }
+
         #[test]
         fn what_is_taken_out_is_gone(text in "(options vfio-pci|softdep a|ids=1:2|x=y|\\\\\n|\r\n|\n| |\u{a0}|#){0,20}") {
             match without_option(&text, "vfio-pci", "ids") {

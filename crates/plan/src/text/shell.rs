@@ -102,8 +102,33 @@ pub fn evaluate_files<'a, F: Clone>(
 /// `text` without the whole word `word` in any value of `name`; `None` if it is not there. One blank
 /// beside the word goes with it.
 pub fn remove_word(text: &str, name: &str, word: &str) -> Option<String> {
+    change_word(text, name, word, |result, start, end| {
+        let (mut start, mut end) = (start, end);
+        if result[..start].ends_with([' ', '\t']) {
+            start -= 1;
+        } else if result[end..].starts_with([' ', '\t']) {
+            end += 1;
+        }
+        result.replace_range(start..end, "");
+    })
+}
+
+/// `text` with `with` in place of the whole word `word` in every value of `name`; `None` if it is not
+/// there.
+pub fn replace_word(text: &str, name: &str, word: &str, with: &str) -> Option<String> {
+    change_word(text, name, word, |result, start, end| {
+        result.replace_range(start..end, with);
+    })
+}
+
+fn change_word(
+    text: &str,
+    name: &str,
+    word: &str,
+    change: impl Fn(&mut String, usize, usize),
+) -> Option<String> {
     let mut result = String::from(text);
-    let mut removed = false;
+    let mut changed = false;
     // Backwards, so that earlier ranges stay valid.
     for assignment in assignments(text)
         .into_iter()
@@ -124,18 +149,12 @@ pub fn remove_word(text: &str, name: &str, word: &str) -> Option<String> {
             from = end;
         }
         for hit in hits.into_iter().rev() {
-            let mut start = assignment.range.start + hit.start;
-            let mut end = assignment.range.start + hit.end;
-            if result[..start].ends_with([' ', '\t']) {
-                start -= 1;
-            } else if result[end..].starts_with([' ', '\t']) {
-                end += 1;
-            }
-            result.replace_range(start..end, "");
-            removed = true;
+            let start = assignment.range.start;
+            change(&mut result, start + hit.start, start + hit.end);
+            changed = true;
         }
     }
-    removed.then_some(result)
+    changed.then_some(result)
 }
 
 struct Scanner<'a> {
@@ -381,6 +400,10 @@ mod tests {
             Some("A=\"x\"\n")
         );
         assert_eq!(remove_word("A=y\n", "A", "y").as_deref(), Some("A=\n"));
+        assert_eq!(
+            replace_word("A='x=1,2 y'\nB=x=1,2\n", "A", "x=1,2", "x=2").as_deref(),
+            Some("A='x=2 y'\nB=x=1,2\n")
+        );
     }
 
     #[test]

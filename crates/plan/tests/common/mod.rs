@@ -7,6 +7,7 @@
 )]
 
 pub mod case;
+pub mod menu;
 pub mod two_gpus;
 
 use std::collections::BTreeMap;

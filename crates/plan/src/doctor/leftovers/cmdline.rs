@@ -4,8 +4,12 @@ use alloc::{format, string::String, vec::Vec};
 
 use super::super::{View, check::check, cmdlines::Hit, how};
 use crate::{
-    facts::{CpuVendor, Facts, Generator},
+    facts::{CpuVendor, Facts},
     finding::{Finding, Severity},
+    rules::repair::{
+        modprobe::is_read,
+        words::{Mistake, mistake},
+    },
     text::{kargs::Word, modprobe},
 };
 
@@ -17,34 +21,25 @@ struct Rule {
     why: &'static str,
     /// What to know beside how to remove it.
     note: &'static str,
-    matches: fn(Word<'_>) -> bool,
-    applies: fn(&Facts) -> bool,
+    matches: fn(&Facts, Word<'_>) -> bool,
     /// The same as a module option: module and parameter.
-    option: Option<(&'static str, &'static str)>,
+    option: Option<ModuleOption>,
 }
+
+/// A module, its parameter, and the hosts on which it is wrong.
+type ModuleOption = (&'static str, &'static str, fn(&Facts) -> bool);
 
 /// Said before anything else, so that nobody worries.
 const HARMLESS: &str = "It does no harm, so there is no hurry.";
-
-const ALWAYS: fn(&Facts) -> bool = |_| true;
 
 const RULES: &[Rule] = &[
     Rule {
         id: "cmdline.efifb-off",
         title: "The emergency console is left on",
         severity: Severity::Warning,
-        // drivers/video/fbdev/efifb.c parses it, drivers/gpu/drm/sysfb/ does not;
-        // drivers/vfio/pci/vfio_pci_core.c removes firmware consoles since Linux 6.0.
         why: "Only the old efifb driver knows this word. It hides what the kernel says when a boot fails, and vfio-pci takes the firmware's console off the card by itself.",
         note: "",
-        matches: |w| {
-            w.is("video")
-                && w.value().is_some_and(|v| {
-                    v.split(',')
-                        .any(|p| matches!(p, "efifb:off" | "vesafb:off" | "simplefb:off"))
-                })
-        },
-        applies: ALWAYS,
+        matches: |f, w| mistake(f, w) == Some(Mistake::FirmwareConsole),
         option: None,
     },
     Rule {
@@ -53,10 +48,7 @@ const RULES: &[Rule] = &[
         severity: Severity::Warning,
         why: "Without it there is no picture until a graphics driver starts, so a boot that fails early shows nothing. vfio-pci takes this console off the card by itself.",
         note: "",
-        matches: |w| {
-            w.is("initcall_blacklist") && w.value().is_some_and(|v| v.contains("sysfb_init"))
-        },
-        applies: ALWAYS,
+        matches: |f, w| mistake(f, w) == Some(Mistake::Sysfb),
         option: None,
     },
     Rule {
@@ -65,19 +57,16 @@ const RULES: &[Rule] = &[
         severity: Severity::Warning,
         why: "nomodeset keeps every graphics driver from setting a mode: also that of the GPU which the host keeps.",
         note: "If you set it because the screen stayed black with the host's own driver, look for that cause first.",
-        matches: |w| w.is("nomodeset"),
-        applies: ALWAYS,
+        matches: |_, w| w.is("nomodeset"),
         option: None,
     },
     Rule {
         id: "cmdline.amd-iommu-on",
         title: "amd_iommu= has a value that the kernel knows",
         severity: Severity::Info,
-        // drivers/iommu/amd/init.c parse_amd_iommu_options()
         why: "AMD's IOMMU is on by itself. The word knows no \"on\"; the kernel logs \"Unknown option - 'on'\" and goes on.",
         note: HARMLESS,
-        matches: |w| w.is("amd_iommu") && value_is(w, "on"),
-        applies: ALWAYS,
+        matches: |f, w| mistake(f, w) == Some(Mistake::AmdIommu),
         option: None,
     },
     Rule {
@@ -86,26 +75,20 @@ const RULES: &[Rule] = &[
         severity: Severity::Info,
         why: "This processor is not Intel's. The word turns nothing on, but makes the kernel log \"DMAR: IOMMU enabled\", which reads as if it did.",
         note: HARMLESS,
-        matches: |w| {
-            w.is("intel_iommu") && w.value().is_some_and(|v| v.split(',').any(|p| p == "on"))
+        matches: |f, w| {
+            f.machine.cpu.vendor == CpuVendor::Amd
+                && w.is("intel_iommu")
+                && w.value().is_some_and(|v| v.split(',').any(|p| p == "on"))
         },
-        applies: |facts| facts.machine.cpu.vendor == CpuVendor::Amd,
         option: None,
     },
     Rule {
         id: "cmdline.iommu-unknown",
         title: "iommu= has a value that the kernel knows",
         severity: Severity::Info,
-        // arch/x86/kernel/pci-dma.c iommu_setup()
         why: "The kernel knows no such value for iommu= and ignores it. It does not turn the IOMMU on.",
         note: HARMLESS,
-        matches: |w| {
-            w.is("iommu")
-                && w.value().is_some_and(|v| {
-                    matches!(v.as_str(), "0" | "1" | "on" | "yes" | "true" | "enabled")
-                })
-        },
-        applies: ALWAYS,
+        matches: |f, w| mistake(f, w) == Some(Mistake::Iommu),
         option: None,
     },
     Rule {
@@ -115,23 +98,21 @@ const RULES: &[Rule] = &[
         // drivers/vfio/vfio_iommu_type1.c, drivers/iommu/iommufd/device.c
         why: "This host remaps interrupts, so the word is not needed. It gives up a protection: were remapping ever to fail, a guest could send any interrupt to the host, and nobody would be told.",
         note: "",
-        matches: |w| {
-            (w.is("vfio_iommu_type1.allow_unsafe_interrupts")
-                || w.is("iommufd.allow_unsafe_interrupts"))
+        matches: |f, w| {
+            is_remapping(f)
+                && (w.is("vfio_iommu_type1.allow_unsafe_interrupts")
+                    || w.is("iommufd.allow_unsafe_interrupts"))
                 && is_on(&w.value().unwrap_or_default())
         },
-        applies: |facts| facts.iommu.interrupt_remapping.is(&true),
-        option: Some(("vfio_iommu_type1", "allow_unsafe_interrupts")),
+        option: Some(("vfio_iommu_type1", "allow_unsafe_interrupts", is_remapping)),
     },
     Rule {
         id: "cmdline.rd-driver-pre",
         title: "Words for the initramfs fit what makes it",
         severity: Severity::Info,
-        // dracut.cmdline(7)
         why: "rd.driver.pre= is dracut's. This host's initramfs is made by initramfs-tools, which ignores it, so vfio-pci is not loaded early by it.",
         note: "passthru plan --gpu … loads vfio-pci early the way initramfs-tools does it.",
-        matches: |w| w.is("rd.driver.pre"),
-        applies: |facts| facts.boot.generator.is(&Generator::InitramfsTools),
+        matches: |f, w| mistake(f, w) == Some(Mistake::RdDriverPre),
         option: None,
     },
     Rule {
@@ -140,9 +121,8 @@ const RULES: &[Rule] = &[
         severity: Severity::Info,
         why: "KVM ignores what guests do to registers it does not know, for all guests. That hides faults of guests. It is a help for a few (macOS, some Windows versions), not a need of passthrough.",
         note: "If a guest then stops at its start, put it back.",
-        matches: |w| w.is("kvm.ignore_msrs") && is_on(&w.value().unwrap_or_default()),
-        applies: ALWAYS,
-        option: Some(("kvm", "ignore_msrs")),
+        matches: |_, w| w.is("kvm.ignore_msrs") && is_on(&w.value().unwrap_or_default()),
+        option: Some(("kvm", "ignore_msrs", |_| true)),
     },
     Rule {
         id: "cmdline.preempt",
@@ -150,8 +130,7 @@ const RULES: &[Rule] = &[
         severity: Severity::Info,
         why: "preempt=voluntary has nothing to do with passthrough, and newer kernels do not offer it.",
         note: HARMLESS,
-        matches: |w| w.is("preempt") && value_is(w, "voluntary"),
-        applies: ALWAYS,
+        matches: |_, w| w.is("preempt") && value_is(w, "voluntary"),
         option: None,
     },
     Rule {
@@ -160,14 +139,18 @@ const RULES: &[Rule] = &[
         severity: Severity::Warning,
         why: "pci-stub was the way before vfio-pci. It takes every device with these ids at boot, and vfio-pci then has to take it from there.",
         note: "passthru plan --gpu … binds the card to vfio-pci itself.",
-        matches: |w| w.is("pci-stub.ids"),
-        applies: ALWAYS,
-        option: Some(("pci_stub", "ids")),
+        matches: |f, w| mistake(f, w) == Some(Mistake::PciStub),
+        option: Some(("pci_stub", "ids", |_| true)),
     },
 ];
 
 fn value_is(word: Word<'_>, wanted: &str) -> bool {
     word.value().as_deref() == Some(wanted)
+}
+
+/// Interrupts of devices are remapped, so they are safe without consent.
+fn is_remapping(facts: &Facts) -> bool {
+    facts.iommu.interrupt_remapping.is(&true)
 }
 
 /// A boolean parameter is switched on (lib/kstrtox.c `kstrtobool`); a bare word counts as on.
@@ -176,12 +159,7 @@ fn is_on(value: &str) -> bool {
 }
 
 pub(super) fn check_all(view: &View<'_>, found: &mut Vec<Finding>) {
-    found.extend(
-        RULES
-            .iter()
-            .filter(|rule| (rule.applies)(view.facts))
-            .filter_map(|rule| judge(view, rule)),
-    );
+    found.extend(RULES.iter().filter_map(|rule| judge(view, rule)));
     found.extend(pt(view));
     found.extend(idle_d3(view));
     found.extend(serial_console(view));
@@ -189,10 +167,11 @@ pub(super) fn check_all(view: &View<'_>, found: &mut Vec<Finding>) {
 }
 
 fn judge(view: &View<'_>, rule: &Rule) -> Option<Finding> {
-    let hits = view.cmdlines.hits(rule.matches);
+    let hits = view.cmdlines.hits(|word| (rule.matches)(view.facts, word));
     let options = rule
         .option
-        .map(|(module, parameter)| options(view.facts, module, parameter))
+        .filter(|(_, _, applies)| applies(view.facts))
+        .map(|(module, parameter, _)| options(view.facts, module, parameter))
         .unwrap_or_default();
     if hits.is_empty() && options.is_empty() {
         return None;
@@ -227,21 +206,19 @@ fn places(options: &[(String, String)]) -> String {
 
 /// `options module parameter=value` lines that switch the parameter on or list something.
 fn options(facts: &Facts, module: &str, parameter: &str) -> Vec<(String, String)> {
-    super::texts(facts, |path| {
-        path.contains("/modprobe.d/") && path.ends_with(".conf")
-    })
-    .flat_map(|(path, text)| {
-        modprobe::option_values(text, module, parameter)
-            .into_iter()
-            .filter(|(_, value)| is_on(value) || parameter == "ids")
-            .map(move |(line, value)| {
-                (
-                    format!("{path} line {line}"),
-                    format!("options {module} {parameter}={value}"),
-                )
-            })
-    })
-    .collect()
+    super::texts(facts, is_read)
+        .flat_map(|(path, text)| {
+            modprobe::option_values(text, module, parameter)
+                .into_iter()
+                .filter(|(_, value)| is_on(value) || parameter == "ids")
+                .map(move |(line, value)| {
+                    (
+                        format!("{path} line {line}"),
+                        format!("options {module} {parameter}={value}"),
+                    )
+                })
+        })
+        .collect()
 }
 
 fn pt(view: &View<'_>) -> Option<Finding> {

@@ -9,12 +9,15 @@ use super::{
 use crate::{
     facts::{Facts, Generator},
     finding::{Finding, Severity},
-    rules::stack::{
-        self,
-        foreign::{IdsSource, Kind, foreign_ids},
+    rules::{
+        repair::{initramfs::MODULES, modprobe::is_read},
+        stack::{
+            self,
+            foreign::{IdsSource, Kind, foreign_ids},
+        },
     },
     text::{
-        ids::{Entry, List},
+        ids::{Entry, List, is_pair},
         kargs::{self, Word, same_name},
         modprobe,
     },
@@ -72,18 +75,16 @@ fn malformed(view: &View<'_>, sources: &[IdsSource]) -> Option<Finding> {
     }
     for (place, words) in view.cmdlines.each() {
         let place = place.unwrap_or("running now (/proc/cmdline)");
-        for word in words.iter().filter(|word| is_stray(word)) {
+        for word in words.iter().filter(|word| is_pair(word)) {
             evidence.push(format!("{place}: \"{word}\" stands alone after a blank"));
         }
     }
-    for (path, text) in super::texts(view.facts, |path| {
-        path.contains("/modprobe.d/") && path.ends_with(".conf")
-    }) {
+    for (path, text) in super::texts(view.facts, is_read) {
         for directive in modprobe::directives(text)
             .iter()
             .filter(|d| d.is("options", "vfio-pci"))
         {
-            for word in directive.arguments.iter().skip(1).filter(|w| is_stray(w)) {
+            for word in directive.arguments.iter().skip(1).filter(|w| is_pair(w)) {
                 evidence.push(format!(
                     "{path} line {}: \"{word}\" stands alone after a blank",
                     directive.line
@@ -91,13 +92,13 @@ fn malformed(view: &View<'_>, sources: &[IdsSource]) -> Option<Finding> {
             }
         }
     }
-    for (path, text) in super::texts(view.facts, |path| path == "/etc/initramfs-tools/modules") {
+    for (path, text) in super::texts(view.facts, |path| path == MODULES) {
         for (number, line) in super::code_lines(text) {
             let mut words = line.split_whitespace();
             if words
                 .next()
                 .is_some_and(|module| same_name(module, "vfio-pci"))
-                && words.any(is_stray)
+                && words.any(is_pair)
             {
                 evidence.push(quote(path, number, line));
             }
@@ -120,15 +121,6 @@ fn malformed(view: &View<'_>, sources: &[IdsSource]) -> Option<Finding> {
     })
 }
 
-/// An id pair where a parameter should be.
-fn is_stray(word: &str) -> bool {
-    let word = word.trim_matches(['"', '<', '>', ',']);
-    !word.is_empty() && word.contains(':') && {
-        let list = List::parse(word);
-        list.bad.is_empty() && !list.entries.is_empty()
-    }
-}
-
 /// `ids` does not accumulate: modprobe hands over every source, and the kernel keeps the last
 /// (kernel/params.c, a plain string parameter).
 fn competing(view: &View<'_>, sources: &[IdsSource]) -> Option<Finding> {
@@ -144,7 +136,7 @@ fn competing(view: &View<'_>, sources: &[IdsSource]) -> Option<Finding> {
     let (severity, remedy) = match (differ, merged) {
         (true, false) => (
             Severity::Warning,
-            "Keep one list with all the ids and delete the others. passthru plan --gpu … writes one that holds the ids of all of them and comes last.",
+            "Keep one list with all the ids and delete the others. sudo passthru apply --repair --gpu … writes one that holds the ids of all of them, and takes the others away.",
         ),
         (true, true) => (
             Severity::Info,
@@ -228,9 +220,7 @@ fn race(view: &View<'_>, sources: &[IdsSource]) -> Option<Finding> {
 /// Modules that wait for vfio-pci, or are not loaded by themselves at all.
 fn held_back(facts: &Facts) -> BTreeSet<String> {
     let mut held = BTreeSet::new();
-    for (_, text) in super::texts(facts, |path| {
-        path.contains("/modprobe.d/") && path.ends_with(".conf")
-    }) {
+    for (_, text) in super::texts(facts, is_read) {
         for directive in modprobe::directives(text) {
             let Some(module) = directive.arguments.first() else {
                 continue;

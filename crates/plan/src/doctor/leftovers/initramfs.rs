@@ -9,11 +9,15 @@ use super::{
 use crate::{
     facts::{Facts, Generator},
     finding::{Finding, Severity},
-    rules::stack::generator::initramfs_tools,
+    rules::{
+        repair::initramfs::{
+            MODULES, asks_for_virqfd, is_directive, is_dracut, is_mkinitcpio, is_unread,
+            loads_modules,
+        },
+        stack::generator::initramfs_tools,
+    },
     text::{kargs::same_name, shell},
 };
-
-const MODULES: &str = "/etc/initramfs-tools/modules";
 
 pub(super) fn check_all(view: &View<'_>, found: &mut Vec<Finding>) {
     let facts = view.facts;
@@ -29,15 +33,10 @@ pub(super) fn check_all(view: &View<'_>, found: &mut Vec<Finding>) {
 
 /// Each line is "module arguments" (initramfs.conf(5)), not a line of modprobe.d.
 fn options_lines(facts: &Facts) -> Option<Finding> {
-    let keywords = ["options", "softdep", "blacklist", "install", "alias"];
     let found: Vec<String> = texts(facts, |path| path == MODULES)
         .flat_map(|(path, text)| {
             code_lines(text)
-                .filter(|(_, line)| {
-                    line.split_whitespace()
-                        .next()
-                        .is_some_and(|word| keywords.contains(&word))
-                })
+                .filter(|(_, line)| is_directive(line))
                 .map(move |(number, line)| quote(path, number, line))
         })
         .collect();
@@ -75,7 +74,7 @@ fn virqfd(facts: &Facts) -> Option<Finding> {
     })
     .flat_map(|(path, text)| {
         code_lines(text)
-            .filter(|(_, line)| line.contains("vfio_virqfd") || line.contains("vfio-virqfd"))
+            .filter(|(_, line)| asks_for_virqfd(line))
             .map(move |(number, line)| quote(path, number, line))
     })
     .collect();
@@ -115,26 +114,11 @@ fn virqfd(facts: &Facts) -> Option<Finding> {
     )
 }
 
-fn loads_modules(path: &str) -> bool {
-    path == "/etc/modules" || path.starts_with("/etc/modules-load.d/")
-}
-
-fn is_dracut(path: &str) -> bool {
-    path == "/etc/dracut.conf" || path.starts_with("/etc/dracut.conf.d/")
-}
-
-fn is_mkinitcpio(path: &str) -> bool {
-    path == "/etc/mkinitcpio.conf" || path.starts_with("/etc/mkinitcpio.conf.d/")
-}
-
 /// dracut reads only *.conf there (dracut.conf(5)).
 fn dracut_suffix(facts: &Facts) -> Option<Finding> {
-    let found: Vec<String> = texts(facts, |path| {
-        path.starts_with("/etc/dracut.conf.d/") && !path.ends_with(".conf")
-    })
-    .filter(|(path, _)| !path.to_ascii_lowercase().ends_with("/readme"))
-    .map(|(path, _)| format!("{path} is not read"))
-    .collect();
+    let found: Vec<String> = texts(facts, is_unread)
+        .map(|(path, _)| format!("{path} is not read"))
+        .collect();
     (!found.is_empty()).then(|| {
         check(
             "initramfs.dracut-suffix",

@@ -13,19 +13,69 @@ use alloc::{format, string::String, vec::Vec};
 use super::{
     View,
     check::{AS_ROOT, check},
+    cmdlines::Cmdlines,
 };
 use crate::{
     facts::Facts,
     finding::{Finding, Severity},
+    intent::{Intent, TrialBoot},
+    rules,
 };
 
 pub(super) fn check_all(view: &View<'_>, found: &mut Vec<Finding>) {
     found.extend(unreadable(view.facts));
+    let mut leftovers = Vec::new();
+    each(view, &mut leftovers);
+    remedies(view, &mut leftovers);
+    found.extend(leftovers);
+    hooks::check_all(view, found);
+}
+
+/// What the plan can put right says so: what is not found any more on the host after its repairs.
+fn remedies(view: &View<'_>, found: &mut [Finding]) {
+    if found.is_empty() {
+        return;
+    }
+    let wanted = Intent {
+        repair: true,
+        trial: TrialBoot::Never,
+        ..Intent::default()
+    };
+    let plan = rules::plan(view.facts, &wanted);
+    let binds = plan.refusals.is_empty();
+    let repaired = rules::repair::imagined(view.facts, &plan);
+    let mut left = Vec::new();
+    if let Some(facts) = &repaired {
+        let view = View {
+            facts,
+            cmdlines: Cmdlines::of(facts),
+            gpus: Vec::new(),
+            iommu_plan: plan,
+        };
+        each(&view, &mut left);
+    }
+    for finding in found {
+        let gone = repaired.is_some() && !left.iter().any(|other| other.id == finding.id);
+        let with_a_card = ["initramfs.dracut-suffix", "modprobe.no-conf-suffix"];
+        let say = if gone {
+            "Or have it done: sudo passthru apply --repair."
+        } else if binds && with_a_card.contains(&finding.id.as_str()) {
+            "What is about vfio goes with: sudo passthru apply --repair --gpu …"
+        } else {
+            continue;
+        };
+        if let Some(remedy) = &mut finding.remedy {
+            remedy.push(' ');
+            remedy.push_str(say);
+        }
+    }
+}
+
+fn each(view: &View<'_>, found: &mut Vec<Finding>) {
     cmdline::check_all(view, found);
     ids::check_all(view, found);
     modprobe::check_all(view, found);
     initramfs::check_all(view, found);
-    hooks::check_all(view, found);
 }
 
 /// Mistakes may hide in what could not be read.

@@ -9,9 +9,12 @@ use alloc::{
 
 use super::super::{View, check::check, cmdlines::Hit, how};
 use crate::{
-    card,
     facts::{Facts, Function},
     finding::{Finding, Severity},
+    rules::repair::{
+        blacklists,
+        modprobe::{is_read, is_unread},
+    },
     text::{
         kargs::{Word, same_name},
         modprobe,
@@ -57,27 +60,11 @@ pub(super) fn check_all(view: &View<'_>, found: &mut Vec<Finding>) {
 
 fn kept(view: &View<'_>) -> Vec<Kept> {
     let mut found = Vec::new();
-    for (path, text) in super::texts(view.facts, |path| {
-        path.contains("/modprobe.d/") && path.ends_with(".conf")
-    }) {
+    for (path, text) in super::texts(view.facts, is_read) {
         for directive in modprobe::directives(text) {
-            let Some(module) = directive.arguments.first() else {
-                continue;
-            };
-            let command = directive.arguments.get(1).map_or("", String::as_str);
-            let hard = directive.keyword == "install"
-                && [
-                    "/bin/false",
-                    "/bin/true",
-                    "/usr/bin/false",
-                    "/usr/bin/true",
-                    "false",
-                    "true",
-                ]
-                .contains(&command);
-            if hard || directive.keyword == "blacklist" {
+            if let Some(kept) = blacklists::by_directive(&directive) {
                 found.push(Kept {
-                    module: module.clone(),
+                    module: kept.module.into(),
                     evidence: format!(
                         "{path} line {}: {} {}",
                         directive.line,
@@ -85,28 +72,17 @@ fn kept(view: &View<'_>) -> Vec<Kept> {
                         directive.arguments.join(" ")
                     ),
                     hit: None,
-                    hard,
+                    hard: kept.hard,
                 });
             }
         }
     }
-    // module_blacklist= is the kernel's (kernel/module/main.c), modprobe.blacklist= modprobe's,
-    // rd.driver.blacklist= dracut's.
-    let names = [
-        "module_blacklist",
-        "modprobe.blacklist",
-        "rd.driver.blacklist",
-    ];
+    let names = blacklists::WORDS;
     for hit in view.cmdlines.hits(|w| names.iter().any(|name| w.is(name))) {
         let word = Word { raw: &hit.word };
-        for module in word
-            .value()
-            .unwrap_or_default()
-            .split(',')
-            .filter(|m| !m.is_empty())
-        {
+        for module in blacklists::by_word(word) {
             found.push(Kept {
-                module: module.into(),
+                module,
                 evidence: hit.evidence(),
                 hard: word.is("module_blacklist"),
                 hit: Some(Hit {
@@ -205,15 +181,7 @@ fn needed(facts: &Facts, kept: &[Kept]) -> Option<Finding> {
 /// the card, as NVIDIA's packages do with nouveau, is in order.
 fn gpu_drivers(view: &View<'_>, kept: &[Kept]) -> Option<Finding> {
     let is_kept = |module: &str| kept.iter().any(|k| same_name(&k.module, module));
-    let stranded = |f: &&Function| {
-        let mut drivers = f
-            .candidates
-            .iter()
-            .filter(|c| !c.builtin && !c.module.contains("vfio"))
-            .peekable();
-        drivers.peek().is_some() && drivers.all(|c| is_kept(&c.module))
-    };
-    let gpus: Vec<&Function> = card::gpus(view.facts).filter(stranded).collect();
+    let gpus: Vec<&Function> = blacklists::stranded(view.facts, is_kept).collect();
     let mut by_driver: BTreeMap<&str, Vec<&Function>> = BTreeMap::new();
     for gpu in &gpus {
         for candidate in &gpu.candidates {
@@ -250,12 +218,10 @@ fn gpu_drivers(view: &View<'_>, kept: &[Kept]) -> Option<Finding> {
 
 /// modprobe reads only *.conf (modprobe.d(5)).
 fn without_suffix(facts: &Facts) -> Option<Finding> {
-    let found: Vec<String> = super::texts(facts, |path| {
-        path.starts_with("/etc/modprobe.d/") && !path.ends_with(".conf")
-    })
-    .filter(|(_, text)| text.contains("vfio"))
-    .map(|(path, _)| format!("{path} is about vfio, but is not read"))
-    .collect();
+    let found: Vec<String> = super::texts(facts, |_| true)
+        .filter(|(path, text)| is_unread(path, text))
+        .map(|(path, _)| format!("{path} is about vfio, but is not read"))
+        .collect();
     (!found.is_empty()).then(|| {
         check(
             "modprobe.no-conf-suffix",

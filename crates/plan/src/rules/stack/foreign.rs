@@ -11,6 +11,7 @@ use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 
 use super::{
     edit,
+    fate::Fate,
     generator::rules,
     loader::{self, grub},
 };
@@ -132,7 +133,7 @@ pub(crate) fn foreign_ids(facts: &Facts) -> Vec<IdsSource> {
 }
 
 /// A file of the same name in a directory of higher precedence replaces it (modprobe.d(5)).
-fn is_shadowed(facts: &Facts, path: &str) -> bool {
+pub(in crate::rules) fn is_shadowed(facts: &Facts, path: &str) -> bool {
     let Some((_, name)) = path.rsplit_once('/') else {
         return false;
     };
@@ -153,7 +154,7 @@ impl IdsSource {
     }
 
     /// It names a function that is on vfio-pci.
-    fn acts(&self, facts: &Facts) -> bool {
+    pub(super) fn acts(&self, facts: &Facts) -> bool {
         self.names(facts, Function::is_on_vfio)
     }
 
@@ -172,7 +173,8 @@ impl IdsSource {
 pub(super) fn refuse_mixed(draft: &mut Draft<'_>) {
     let facts = draft.facts;
     for source in foreign_ids(facts) {
-        if source.is_dormant(facts) && source.acts(facts) {
+        let replaced = source.fate(draft) == Fate::Replaced;
+        if !replaced && source.is_dormant(facts) && source.acts(facts) {
             draft.refuse(
                 "binding.other-ids",
                 format!(
@@ -192,9 +194,10 @@ pub(super) const WHY: &str = "its vfio-pci ids did not act until now; with vfio-
 /// loader's defaults are [`grub_words`].
 pub(super) fn take_over(draft: &mut Draft<'_>) -> Vec<Change> {
     let facts = draft.facts;
-    let mut texts: BTreeMap<String, String> = BTreeMap::new();
+    let mut texts: BTreeMap<String, (String, &str)> = BTreeMap::new();
     for source in foreign_ids(facts) {
-        if !source.is_dormant(facts) {
+        let fate = source.fate(draft);
+        if fate == Fate::Stays {
             continue;
         }
         let path = match &source.kind {
@@ -212,42 +215,64 @@ pub(super) fn take_over(draft: &mut Draft<'_>) -> Vec<Change> {
         }
         let text = texts
             .get(&path)
-            .map_or_else(|| facts.text(&path), |t| Some(t.as_str()));
+            .map_or_else(|| facts.text(&path), |(text, _)| Some(text.as_str()));
         let Some(text) = text else { continue };
         let after = match source.kind {
             Kind::Modprobe { .. } => modprobe::without_option(text, "vfio-pci", "ids"),
             _ => Some(without_module_ids(text)),
         };
         if let Some(after) = after {
-            texts.insert(path, after);
+            texts.insert(path, (after, fate.why()));
         }
     }
     texts
         .into_iter()
-        .filter_map(|(path, after)| edit(facts, &path, after, 0o644, WHY))
+        .filter_map(|(path, (after, why))| edit(facts, &path, after, 0o644, why))
         .collect()
 }
 
-/// Dormant words in the boot loader's defaults: the variable and the word.
-pub(crate) fn grub_words(facts: &Facts) -> Vec<(&'static str, String)> {
-    foreign_ids(facts)
+/// A list in the boot loader's defaults that goes.
+pub(crate) struct GrubWord {
+    /// The variable it stands in.
+    pub(crate) variable: &'static str,
+    /// The word as the kernel gets it.
+    pub(crate) word: String,
+    /// It acts today.
+    pub(crate) acts: bool,
+    /// Why it goes.
+    pub(crate) why: &'static str,
+}
+
+/// Lists in the boot loader's defaults that go.
+pub(super) fn grub_words(draft: &Draft<'_>) -> Vec<GrubWord> {
+    foreign_ids(draft.facts)
         .into_iter()
-        .filter(|source| source.is_dormant(facts))
-        .filter_map(|source| match source.kind {
-            Kind::Grub { variable, word } => Some((variable, word)),
-            _ => None,
+        .filter_map(|source| {
+            let fate = source.fate(draft);
+            let acts = source.acts(draft.facts);
+            match source.kind {
+                Kind::Grub { variable, word } if fate != Fate::Stays => Some(GrubWord {
+                    variable,
+                    word,
+                    acts,
+                    why: fate.why(),
+                }),
+                _ => None,
+            }
         })
         .collect()
 }
 
-/// Dormant words of kernel command lines that are configured elsewhere.
-pub(super) fn line_words(facts: &Facts) -> Vec<String> {
-    foreign_ids(facts)
+/// Lists on kernel command lines that are configured elsewhere and that go.
+pub(super) fn line_words(draft: &Draft<'_>) -> Vec<String> {
+    foreign_ids(draft.facts)
         .into_iter()
-        .filter(|source| source.is_dormant(facts))
-        .filter_map(|source| match source.kind {
-            Kind::Line { word } => Some(word),
-            _ => None,
+        .filter_map(|source| {
+            let goes = source.fate(draft) != Fate::Stays;
+            match source.kind {
+                Kind::Line { word } if goes => Some(word),
+                _ => None,
+            }
         })
         .collect()
 }

@@ -3,21 +3,25 @@
 //! [`words`] decides what stands on the kernel command line, [`loader`] who carries it there, and
 //! [`generator`] how vfio-pci comes into the initramfs. Each loader and each generator is a file.
 
+mod fate;
 pub(crate) mod foreign;
 pub(crate) mod generator;
 pub(crate) mod loader;
+mod repairs;
 pub(crate) mod trial;
 pub(crate) mod words;
 
 use alloc::{format, string::String, vec::Vec};
 
+pub(in crate::rules) use fate::notice as ids_notice;
 pub use loader::grub::mistakes as grub_mistakes;
+pub(in crate::rules) use repairs::{changes as repairs, has_repairs};
 pub(crate) use words::{BIND, own_words};
 
-use super::{Draft, iommu};
+use super::{Draft, iommu, repair::Repairs};
 use crate::{
     change::Change,
-    facts::{BootLoader, Facts, InstalledKernel},
+    facts::{BootLoader, Facts, Generator, InstalledKernel},
     intent::TrialBoot,
     measured::Measured,
     plan::{BoundFunction, Trial},
@@ -43,6 +47,7 @@ pub(super) enum Stage {
 /// Plans the words, files and commands.
 pub(super) fn changes(
     draft: &mut Draft<'_>,
+    repairs: Repairs,
     iommu_words: &[String],
     bindings: &[BoundFunction],
     kernels: &[&InstalledKernel],
@@ -54,32 +59,44 @@ pub(super) fn changes(
     let loader = loader::is_supported(draft, &words);
     // The IOMMU alone needs no initramfs, and NixOS's refusal says all there is to do.
     let nixos = facts.boot.loader.is(&BootLoader::NixOs);
-    let generator = draft.intent.iommu_only || nixos || generator::is_supported(draft);
+    let makes_none = draft.intent.iommu_only && !repairs.in_image;
+    let generator = makes_none || nixos || generator::is_supported(draft);
     if !loader || !generator || (draft.chosen.is_empty() && !draft.intent.iommu_only) {
         return Outcome {
             words,
             ..Outcome::default()
         };
     }
-    if stage == Stage::Apply && !is_boot_tested(facts) {
-        draft.notice(
-            "stack.untested",
-            "passthru's own hosts do not boot this boot loader: its files are written as documented, and no real boot has proved it. Look at the plan closely, and know your way into the boot menu.",
-        );
-    }
-    let trial_words = trial::words(facts);
+    say_untested(draft, !bindings.is_empty(), stage);
     let images = if bindings.is_empty() {
-        Vec::new()
+        repairs::images(draft, repairs.in_image, &[], kernels)
     } else {
         generator::changes(draft, bindings, kernels)
     };
+    staged(draft, words, repairs.changes, images, stage)
+}
+
+/// Everything in its order: on trial first, where that is possible and wanted.
+fn staged(
+    draft: &mut Draft<'_>,
+    words: Vec<String>,
+    repairs: Vec<Change>,
+    images: Vec<Change>,
+    stage: Stage,
+) -> Outcome {
+    let facts = draft.facts;
+    let trial_words = trial::words(facts);
     let steps = loader::steps(draft, &words, &trial_words, &images);
-    let mut first = steps.before;
+    let mut first = repairs;
+    first.extend(steps.before);
     first.extend(images);
     let mut keep = steps.keep;
     keep.extend(trial::without_units(facts));
+    // Repairs that leave the command line alone need no other entry.
+    let tries = !draft.intent.is_repair_only() || repairs::change_words(draft);
     if stage == Stage::Apply
         && draft.intent.trial == TrialBoot::IfPossible
+        && tries
         && !keep.is_empty()
         && let Some((entry, mut changes, last)) = on_trial(draft, steps.trial, &words)
     {
@@ -105,8 +122,27 @@ pub(super) fn changes(
     }
 }
 
-/// A lab host boots with this loader; the README says which.
-fn is_boot_tested(facts: &Facts) -> bool {
+/// Says so if no lab host boots this stack.
+fn say_untested(draft: &mut Draft<'_>, makes_initramfs: bool, stage: Stage) {
+    if stage == Stage::Apply && !is_boot_tested(draft.facts, makes_initramfs) {
+        draft.notice(
+            "stack.untested",
+            "passthru's own hosts do not boot this combination of boot loader and initramfs: its files are written as documented, and no real boot has proved it. Look at the plan closely, and know your way into the boot menu.",
+        );
+    }
+}
+
+/// A lab host boots with this loader and, if the initramfs is made, this generator; the README says
+/// which.
+fn is_boot_tested(facts: &Facts, makes_initramfs: bool) -> bool {
+    let generator = facts.boot.generator.value();
+    let tested = matches!(
+        generator,
+        Some(Generator::InitramfsTools | Generator::Dracut)
+    );
+    if makes_initramfs && !tested {
+        return false;
+    }
     match facts.boot.loader.value() {
         Some(BootLoader::Grub) => facts.boot.grub_dropins.is(&true),
         Some(BootLoader::SystemdBootKernelInstall | BootLoader::UnifiedKernelImage) => true,
@@ -128,7 +164,8 @@ fn on_trial(
             draft.notice(
                 "trial.impossible",
                 format!(
-                    "There is no trial boot on this host: {why}. The next boot has the change; if it fails, choose the entry \"… without passthru\" in the boot menu, which shows for some seconds, and undo."
+                    "There is no trial boot on this host: {why}. The next boot has the change; if it fails, {}, and undo.",
+                    loader::way_back(facts).choice
                 ),
             );
             return None;
@@ -145,6 +182,17 @@ fn on_trial(
             return None;
         }
     };
+    if facts
+        .boot
+        .generator
+        .value()
+        .is_some_and(|generator| !trial::reboots_without_root(*generator))
+    {
+        draft.notice(
+            "trial.waits",
+            "If the trial boot stops in the initramfs, it waits there and does not reboot by itself: press the reset button, and the entry from before starts.",
+        );
+    }
     Some((
         trial.entry,
         trial::units(facts, program, words),

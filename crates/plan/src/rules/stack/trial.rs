@@ -64,6 +64,11 @@ pub(super) fn words(facts: &Facts) -> Vec<String> {
     words
 }
 
+/// [`words`] make an initramfs that finds no root reboot: others wait at a shell.
+pub(super) const fn reboots_without_root(generator: Generator) -> bool {
+    matches!(generator, Generator::InitramfsTools | Generator::Dracut)
+}
+
 /// The running system is a trial boot.
 pub(crate) fn is_running(facts: &Facts) -> bool {
     let cmdline = facts.kernel.cmdline.value();

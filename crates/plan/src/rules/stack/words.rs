@@ -6,7 +6,7 @@ use alloc::{
     vec::Vec,
 };
 
-use super::{foreign, loader, trial};
+use super::{fate, foreign, loader, trial};
 use crate::{
     facts::Facts,
     plan::{BoundFunction, Method},
@@ -107,13 +107,9 @@ fn ids_word(draft: &mut Draft<'_>, ours: &str, bindings: &[BoundFunction]) -> Op
             entries.push(entry);
         }
     };
-    let mut foreign = foreign::foreign_ids(facts);
-    foreign.retain(|source| !source.is_dormant(facts));
-    let is_foreign = |entry: &ids::Entry| {
-        foreign
-            .iter()
-            .any(|source| source.list.entries.contains(entry))
-    };
+    let foreign = fate::taken_over(draft);
+    let is_foreign =
+        |entry: &ids::Entry| foreign.iter().any(|(_, entries)| entries.contains(entry));
     // Earlier entries for planned functions are decided anew; all others stay.
     for value in kargs::values(ours, "vfio-pci.ids") {
         ids::List::parse(&value)
@@ -122,17 +118,19 @@ fn ids_word(draft: &mut Draft<'_>, ours: &str, bindings: &[BoundFunction]) -> Op
             .filter(|entry| !is_planned(entry) || wanted.contains(entry) || is_foreign(entry))
             .for_each(&mut add);
     }
-    for source in &foreign {
-        source.list.entries.iter().copied().for_each(&mut add);
+    for (_, list) in &foreign {
+        list.iter().copied().for_each(&mut add);
     }
     wanted.iter().copied().for_each(&mut add);
 
-    let needs_word = !wanted.is_empty() || !kargs::values(ours, "vfio-pci.ids").is_empty();
+    let needs_word = !wanted.is_empty()
+        || !kargs::values(ours, "vfio-pci.ids").is_empty()
+        || fate::needs_word(draft);
     if !needs_word {
         return None;
     }
     if !foreign.is_empty() {
-        let places: Vec<_> = foreign.iter().map(|source| source.place.as_str()).collect();
+        let places: Vec<_> = foreign.iter().map(|(place, _)| place.as_str()).collect();
         draft.notice(
             "binding.other-ids",
             format!(

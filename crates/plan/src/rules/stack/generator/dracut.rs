@@ -3,19 +3,10 @@
 //! A module is dracut's extension point (dracut.modules(7)) and works for images with and without
 //! systemd, host-only and generic: kernels of hosts with unified images are built both ways.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{format, string::String, vec, vec::Vec};
 
-use super::{images, rules, script};
-use crate::{
-    change::Change,
-    facts::InstalledKernel,
-    plan::BoundFunction,
-    rules::{
-        Draft,
-        stack::{edit, foreign},
-    },
-    text::shell,
-};
+use super::{File, Recipe, WHY_MODULES, WHY_SCRIPT, check_compression, images, script};
+use crate::{facts::Facts, rules::Draft, text::shell};
 
 const SETUP: &str = "/usr/lib/dracut/modules.d/90passthru/module-setup.sh";
 const BIND: &str = "/usr/lib/dracut/modules.d/90passthru/passthru.sh";
@@ -61,54 +52,44 @@ fn hook_text() -> String {
     )
 }
 
-pub(super) fn changes(
-    draft: &mut Draft<'_>,
-    bindings: &[BoundFunction],
-    kernels: &[&InstalledKernel],
-) -> Vec<Change> {
-    let facts = draft.facts;
-    check_compression(draft);
-    let rules = rules::text(draft, bindings);
-    let mut changes = foreign::take_over(draft);
-    changes.extend(edit(facts, rules::PATH, rules.clone(), 0o644, rules::WHY));
-    changes.extend(edit(
-        facts,
-        BIND,
-        hook_text(),
-        0o755,
-        "loads vfio-pci before udev runs and binds functions by address; it does nothing without passthru's words on the command line",
-    ));
-    changes.extend(edit(
-        facts,
-        SETUP,
-        SETUP_TEXT.into(),
-        0o755,
-        "puts vfio-pci into the initramfs of every kernel, also of later ones",
-    ));
-    let texts = [
-        (RULES_IN_IMAGE.into(), rules),
-        (HOOK_IN_IMAGE.into(), hook_text()),
-    ];
-    let wrapper = ["update-initramfs", "-u", "-k", "all"];
-    let own = ["dracut", "--force", "--regenerate-all"];
-    let command = images::Command {
-        // Debian's and Ubuntu's package of dracut may bring this one, which knows their names of
-        // images.
-        argv: if facts.boot.update_initramfs {
-            &wrapper
-        } else {
-            &own
-        },
-        family: "/boot/init*",
-        texts: &texts,
+pub(super) fn recipe<'a>(draft: &mut Draft<'_>, rules: &str) -> Recipe<'a> {
+    check_compression(
+        draft,
+        compression(draft.facts),
+        "Set compress=\"zstd\" in a file of /etc/dracut.conf.d that sorts last, then plan again.",
+    );
+    let file = |path: &str, text: String, why| File {
+        path: path.into(),
+        text,
+        mode: 0o755,
+        why,
     };
-    changes.extend(command.change(facts, kernels, !changes.is_empty()));
-    changes
+    // Debian's and Ubuntu's package of dracut may bring this one, which knows their names of images.
+    let argv: &[&str] = if draft.facts.boot.update_initramfs {
+        &["update-initramfs", "-u", "-k", "all"]
+    } else {
+        &["dracut", "--force", "--regenerate-all"]
+    };
+    Recipe {
+        files: vec![
+            file(BIND, hook_text(), WHY_SCRIPT),
+            file(SETUP, SETUP_TEXT.into(), WHY_MODULES),
+        ],
+        command: images::Command {
+            argv,
+            family: "/boot/init*",
+            modules: images::KERNELS_MODULES,
+            texts: vec![
+                (RULES_IN_IMAGE.into(), rules.into()),
+                (HOOK_IN_IMAGE.into(), hook_text()),
+            ],
+            more: Vec::new(),
+        },
+    }
 }
 
-/// An image that cannot be opened cannot be checked, and an unchecked image is not trusted.
-fn check_compression(draft: &mut Draft<'_>) {
-    let facts = draft.facts;
+/// `compress=` of dracut.conf(5).
+fn compression(facts: &Facts) -> Option<String> {
     let is_config = |path: &&String| {
         let directory = path.starts_with("/usr/lib/dracut/dracut.conf.d/")
             || path.starts_with("/etc/dracut.conf.d/");
@@ -116,14 +97,5 @@ fn check_compression(draft: &mut Draft<'_>) {
     };
     let files = facts.files.keys().filter(is_config);
     let mut values = shell::evaluate(files.filter_map(|path| facts.text(path)));
-    let compress = values.remove("compress").flatten().unwrap_or_default();
-    let tool = compress.split_whitespace().next().unwrap_or_default();
-    let tool = tool.rsplit('/').next().unwrap_or_default();
-    if !matches!(tool, "" | "zstd" | "gzip" | "pigz" | "cat") {
-        draft.refuse(
-            "stack.compression",
-            format!("The initramfs is compressed with {tool}, which passthru cannot open to check it."),
-            "Set compress=\"zstd\" in a file of /etc/dracut.conf.d that sorts last, then plan again.",
-        );
-    }
+    values.remove("compress").flatten()
 }

@@ -18,9 +18,17 @@ pub(super) struct Command<'a> {
     pub(super) argv: &'a [&'a str],
     /// See [`Change::Run`].
     pub(super) family: &'a str,
+    /// Where vfio-pci is in the image, `|` between alternatives; `{}` stands for the release.
+    pub(super) modules: &'a str,
     /// Paths in the image, `|` between alternatives, and their exact texts.
-    pub(super) texts: &'a [(String, String)],
+    pub(super) texts: Vec<(String, String)>,
+    /// Images that it makes beside the kernels' own: the path and the kernel's release. One without
+    /// a release is written, and not looked into.
+    pub(super) more: Vec<(String, Option<String>)>,
 }
+
+/// Where a kernel package has it, and so most images.
+pub(super) const KERNELS_MODULES: &str = "lib/modules/{}/kernel/drivers/vfio/pci/vfio-pci.ko*|usr/lib/modules/{}/kernel/drivers/vfio/pci/vfio-pci.ko*";
 
 impl Command<'_> {
     /// The change, if it is needed: its inputs are edited, or an image is not as planned.
@@ -30,28 +38,28 @@ impl Command<'_> {
         kernels: &[&InstalledKernel],
         edited: bool,
     ) -> Option<Change> {
-        let images: Vec<_> = kernels
-            .iter()
-            .filter_map(|kernel| Some((*kernel, kernel.image.as_ref()?)))
-            .collect();
-        let as_planned = images
-            .iter()
-            .all(|(kernel, image)| self.lacks(kernel, image).is_empty());
+        let as_planned = kernels.iter().all(|kernel| {
+            let image = kernel.image.as_ref();
+            image.is_none_or(|image| self.lacks(kernel, image).is_empty())
+        });
         if !edited && as_planned {
             return None;
         }
         let mut outputs = BTreeSet::new();
         let mut expect = Vec::new();
         let mut seen = BTreeSet::new();
-        for (kernel, image) in images {
-            outputs.insert(image.path.clone());
+        for kernel in kernels {
+            let mut holders: Vec<String> = self.more_of(kernel).cloned().collect();
+            if let Some(image) = &kernel.image {
+                outputs.insert(image.path.clone());
+                holders.insert(0, image.path.clone());
+            }
             // Older versions of initramfs-tools keep a checksum of the image here and refuse to
             // touch an altered one.
             let state = format!("/var/lib/initramfs-tools/{}", kernel.release);
             if facts.files.contains_key(&state) {
                 outputs.insert(state);
             }
-            let mut holders = vec![image.path.clone()];
             if !facts.boot.post_update_hooks.is_empty() {
                 let (written, images) = written_by_hooks(facts, kernel);
                 outputs.extend(written);
@@ -61,12 +69,13 @@ impl Command<'_> {
                 if seen.insert(path.clone()) {
                     expect.push(Expect::Image {
                         path,
-                        entries: entries(kernel),
-                        texts: self.texts.to_vec(),
+                        entries: self.entries(kernel),
+                        texts: self.texts.clone(),
                     });
                 }
             }
         }
+        outputs.extend(self.more.iter().map(|(path, _)| path.clone()));
         let outputs = outputs
             .into_iter()
             .map(|path| Output { path, staged: None });
@@ -81,6 +90,22 @@ impl Command<'_> {
         })
     }
 
+    fn more_of(&self, kernel: &InstalledKernel) -> impl Iterator<Item = &String> {
+        let of = move |release: &Option<String>| release.as_ref() == Some(&kernel.release);
+        self.more
+            .iter()
+            .filter(move |(_, release)| of(release))
+            .map(|(path, _)| path)
+    }
+
+    /// What must be in the image of `kernel`.
+    fn entries(&self, kernel: &InstalledKernel) -> Vec<String> {
+        if kernel.vfio_pci != ModuleState::Module {
+            return Vec::new();
+        }
+        vec![self.modules.replace("{}", &kernel.release)]
+    }
+
     /// What an image that was opened lacks. One that was not opened cannot be judged here; verify
     /// says so.
     fn lacks(&self, kernel: &InstalledKernel, image: &Image) -> Vec<String> {
@@ -88,7 +113,7 @@ impl Command<'_> {
             return vec![damage.clone()];
         }
         match image.entries.value() {
-            Some(found) => image_mistakes(&entries(kernel), self.texts, found, &image.texts),
+            Some(found) => image_mistakes(&self.entries(kernel), &self.texts, found, &image.texts),
             None => Vec::new(),
         }
     }
@@ -113,16 +138,4 @@ fn written_by_hooks(facts: &Facts, kernel: &InstalledKernel) -> (Vec<String>, Ve
         }
     }
     (written, images)
-}
-
-/// What must be in the image of `kernel`, whatever the generator.
-fn entries(kernel: &InstalledKernel) -> Vec<String> {
-    if kernel.vfio_pci != ModuleState::Module {
-        return Vec::new();
-    }
-    let modules = format!(
-        "lib/modules/{}/kernel/drivers/vfio/pci/vfio-pci.ko*",
-        kernel.release
-    );
-    vec![format!("{modules}|usr/{modules}")]
 }

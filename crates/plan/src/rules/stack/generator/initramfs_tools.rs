@@ -3,19 +3,10 @@
 //! init-top scripts run in tsort and then alphabetical order (initramfs-tools(7)); udev is one of
 //! them, and it loads drivers. A name that sorts before it comes first.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{format, string::String, vec, vec::Vec};
 
-use super::{images, rules, script};
-use crate::{
-    change::Change,
-    facts::InstalledKernel,
-    plan::BoundFunction,
-    rules::{
-        Draft,
-        stack::{edit, foreign},
-    },
-    text::shell,
-};
+use super::{File, Recipe, WHY_MODULES, WHY_SCRIPT, check_compression, images, script};
+use crate::{facts::Facts, rules::Draft, text::shell};
 
 const HOOK: &str = "/etc/initramfs-tools/hooks/passthru";
 pub(crate) const SCRIPT: &str = "/etc/initramfs-tools/scripts/init-top/aa-passthru";
@@ -56,46 +47,39 @@ fn script_text() -> String {
     format!("{SCRIPT_HEAD}{}", script::TEXT)
 }
 
-pub(super) fn changes(
-    draft: &mut Draft<'_>,
-    bindings: &[BoundFunction],
-    kernels: &[&InstalledKernel],
-) -> Vec<Change> {
-    let facts = draft.facts;
-    check_compression(draft);
-    let rules = rules::text(draft, bindings);
-    let mut changes = foreign::take_over(draft);
-    changes.extend(edit(facts, rules::PATH, rules.clone(), 0o644, rules::WHY));
-    changes.extend(edit(
-        facts,
-        HOOK,
-        HOOK_TEXT.into(),
-        0o755,
-        "puts vfio-pci into the initramfs of every kernel, also of later ones",
-    ));
-    changes.extend(edit(
-        facts,
-        SCRIPT,
-        script_text(),
-        0o755,
-        "loads vfio-pci before udev runs and binds functions by address; it does nothing without passthru's words on the command line",
-    ));
-    let texts = [
-        (MODPROBE_IN_IMAGE.into(), rules),
-        (SCRIPT_IN_IMAGE.into(), script_text()),
-    ];
-    let command = images::Command {
-        argv: &["update-initramfs", "-u", "-k", "all"],
-        family: "/boot/initrd.img-*",
-        texts: &texts,
+pub(super) fn recipe<'a>(draft: &mut Draft<'_>, rules: &str) -> Recipe<'a> {
+    check_compression(
+        draft,
+        compression(draft.facts),
+        "Set COMPRESS=zstd in /etc/initramfs-tools/initramfs.conf (and in conf.d there), then plan again.",
+    );
+    let file = |path: &str, text: String, why| File {
+        path: path.into(),
+        text,
+        mode: 0o755,
+        why,
     };
-    changes.extend(command.change(facts, kernels, !changes.is_empty()));
-    changes
+    Recipe {
+        files: vec![
+            file(HOOK, HOOK_TEXT.into(), WHY_MODULES),
+            file(SCRIPT, script_text(), WHY_SCRIPT),
+        ],
+        command: images::Command {
+            argv: &["update-initramfs", "-u", "-k", "all"],
+            family: "/boot/initrd.img-*",
+            modules: images::KERNELS_MODULES,
+            texts: vec![
+                (MODPROBE_IN_IMAGE.into(), rules.into()),
+                (SCRIPT_IN_IMAGE.into(), script_text()),
+            ],
+            more: Vec::new(),
+        },
+    }
 }
 
-/// An image that cannot be opened cannot be checked, and an unchecked image is not trusted.
-fn check_compression(draft: &mut Draft<'_>) {
-    let facts = draft.facts;
+/// `COMPRESS=` of initramfs.conf(5). Unset means zstd, or gzip where that is not installed
+/// (mkinitramfs(8)).
+fn compression(facts: &Facts) -> Option<String> {
     let drop_ins = facts
         .files
         .keys()
@@ -103,13 +87,5 @@ fn check_compression(draft: &mut Draft<'_>) {
     let paths =
         core::iter::once("/etc/initramfs-tools/initramfs.conf").chain(drop_ins.map(String::as_str));
     let mut values = shell::evaluate(paths.filter_map(|path| facts.text(path)));
-    // Unset means zstd, or gzip where that is not installed (mkinitramfs(8)).
-    let compress = values.remove("COMPRESS").flatten().unwrap_or_default();
-    if !matches!(compress.as_str(), "" | "zstd" | "gzip" | "pigz") {
-        draft.refuse(
-            "stack.compression",
-            format!("The initramfs is compressed with {compress}, which passthru cannot open to check it."),
-            "Set COMPRESS=zstd in /etc/initramfs-tools/initramfs.conf (and in conf.d there), then plan again.",
-        );
-    }
+    values.remove("COMPRESS").flatten()
 }

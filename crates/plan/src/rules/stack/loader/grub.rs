@@ -1,6 +1,7 @@
 //! GRUB on Debian and Ubuntu: a drop-in with the words, and entries without them.
 
 use alloc::{
+    collections::BTreeMap,
     format,
     string::{String, ToString},
     vec,
@@ -10,113 +11,29 @@ use alloc::{
 pub(crate) use super::grub_layout::DROP_IN;
 use super::{
     Steps,
-    grub_layout::{self, BEGIN, DEFAULTS, Layout},
+    grub_layout::{self, DEFAULTS, Layout},
+    grub_own::{ENTRIES, Restored, drop_in_text, entries_text},
+    grub_taken::take_out_words,
     grub_trial,
 };
-use crate::rules::stack::{edit, foreign, words_to_remove};
+use crate::rules::stack::{edit, words_to_remove};
 use crate::{
     change::{Change, Expect, Output},
     facts::Facts,
     intent::TrialBoot,
-    rules::Draft,
+    rules::{Draft, repair},
     text::{
         grub_cfg::{self, Purpose},
         kargs, shell,
     },
 };
 
-/// Adds the entries without passthru's words, after all of the distribution's entries.
-const ENTRIES: &str = "/etc/grub.d/42_passthru";
 /// Variables that end up on the kernel command line: of all entries, and of the normal ones.
-const VARIABLES: [&str; 2] = ["GRUB_CMDLINE_LINUX", "GRUB_CMDLINE_LINUX_DEFAULT"];
+pub(crate) const VARIABLES: [&str; 2] = ["GRUB_CMDLINE_LINUX", "GRUB_CMDLINE_LINUX_DEFAULT"];
 
-fn entries_text(own_path: &str) -> String {
-    format!(
-        "\
-#!/bin/sh
-# Written by passthru. The same boot entries once more, without the words that
-# {own_path} adds: they start this host as if passthru
-# had never been there. Taken away by: passthru undo
-{ENTRIES_BODY}"
-    )
-}
-
-const ENTRIES_BODY: &str = "\
-set -e
-[ \"${PASSTHRU_WITHOUT+set}\" = set ] || exit 0
-[ -x /etc/grub.d/10_linux ] || exit 0
-GRUB_CMDLINE_LINUX_DEFAULT=\"$PASSTHRU_WITHOUT\"
-GRUB_DISABLE_RECOVERY=true
-export GRUB_CMDLINE_LINUX_DEFAULT GRUB_DISABLE_RECOVERY
-/etc/grub.d/10_linux | sed \\
-\t-e \"s/^\\([[:blank:]]*\\)\\(menuentry\\|submenu\\) '\\([^']*\\)'/\\1\\2 '\\3 without passthru'/\" \\
-\t-e \"s/'gnulinux-/'passthru-without-/g\"
-";
-
-/// Words that were taken out of the user's files and that entries without passthru keep.
-#[derive(Default)]
-struct Restored {
-    /// For the entries "… without passthru".
-    without: Vec<String>,
-    /// For the recovery entries.
-    recovery: Vec<String>,
-}
-
-impl Restored {
-    /// What an earlier plan wrote into the drop-in.
-    fn of(facts: &Facts) -> Self {
-        let mut values = shell::evaluate(grub_layout::own_text(facts));
-        let mut words = |name| {
-            let value = values.remove(name).flatten().unwrap_or_default();
-            kargs::all_words(&value)
-                .map(|word| word.raw.into())
-                .collect()
-        };
-        Self {
-            without: words("PASSTHRU_RESTORED"),
-            recovery: words("PASSTHRU_RESTORED_RECOVERY"),
-        }
-    }
-}
-
-fn drop_in_text(words: &[String], restored: &Restored, show_menu: bool) -> String {
-    let mut text = format!(
-        "{BEGIN} These words are added to the normal boot entries only; the recovery\n\
-         # entries and the entries \"... without passthru\" stay as they were.\n\
-         # Taken away by: passthru undo\n",
-    );
-    if restored.without.is_empty() {
-        text.push_str("export PASSTHRU_WITHOUT=\"$GRUB_CMDLINE_LINUX_DEFAULT\"\n");
-    } else {
-        text.push_str(&format!(
-            "PASSTHRU_RESTORED=\"{}\"\n\
-             export PASSTHRU_WITHOUT=\"$GRUB_CMDLINE_LINUX_DEFAULT $PASSTHRU_RESTORED\"\n",
-            restored.without.join(" ")
-        ));
-    }
-    if !restored.recovery.is_empty() {
-        text.push_str(&format!(
-            "PASSTHRU_RESTORED_RECOVERY=\"{}\"\n\
-             PASSTHRU_SINGLE=single\n\
-             if [ -x /lib/recovery-mode/recovery-menu ]; then PASSTHRU_SINGLE=recovery; fi\n\
-             export GRUB_CMDLINE_LINUX_RECOVERY=\"${{GRUB_CMDLINE_LINUX_RECOVERY:-$PASSTHRU_SINGLE}} $PASSTHRU_RESTORED_RECOVERY\"\n",
-            restored.recovery.join(" ")
-        ));
-    }
-    if !words.is_empty() {
-        text.push_str(&format!(
-            "GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT {}\"\n",
-            words.join(" ")
-        ));
-    }
-    if show_menu {
-        text.push_str(
-            "# No trial boot came first, so the menu shows: the way back must be in sight.\n\
-             GRUB_TIMEOUT_STYLE=menu\n\
-             GRUB_TIMEOUT=5\n",
-        );
-    }
-    text
+/// Words that earlier plans took out of the user's files.
+pub(super) fn kept_words(facts: &Facts) -> String {
+    Restored::of(facts).without.join(" ")
 }
 
 /// The words that passthru's part of GRUB's defaults adds.
@@ -139,6 +56,22 @@ pub(crate) fn foreign_cmdlines(facts: &Facts) -> Vec<(&'static str, String, Stri
             Some((name, path.clone(), value?))
         })
         .collect()
+}
+
+/// What others assign to those variables, each where it stands: the variable, the text of the file,
+/// and the value without what comes from other variables.
+pub(crate) fn foreign_values(facts: &Facts) -> Vec<(&'static str, String, String)> {
+    let nothing = BTreeMap::new();
+    let mut found = Vec::new();
+    for (_, text) in grub_layout::foreign_texts(facts) {
+        for assignment in shell::assignments(&text) {
+            let variable = VARIABLES.into_iter().find(|name| *name == assignment.name);
+            if let Some((variable, value)) = variable.zip(assignment.value(&nothing)) {
+                found.push((variable, text.clone(), value));
+            }
+        }
+    }
+    found
 }
 
 /// /etc/default/grub and its drop-ins in the order grub-mkconfig reads them.
@@ -165,7 +98,8 @@ pub(super) fn steps(draft: &mut Draft<'_>, words: &[String], trial_words: &[Stri
     }
 }
 
-fn changes(draft: &mut Draft<'_>, words: &[String], visible: bool) -> Vec<Change> {
+/// The words on every normal entry; the menu shows if it is to be `visible`.
+pub(super) fn changes(draft: &mut Draft<'_>, words: &[String], visible: bool) -> Vec<Change> {
     let facts = draft.facts;
     let layout = Layout::of(facts);
     let own_path = layout.own_path();
@@ -183,7 +117,9 @@ fn changes(draft: &mut Draft<'_>, words: &[String], visible: bool) -> Vec<Change
         return changes;
     }
     let own = drop_in_text(words, &restored, visible && menu_was_hidden(facts));
-    let mut why = vec![if own_path == DROP_IN {
+    let mut why = vec![if words.is_empty() {
+        "keeps words that were taken away for the entries \"… without passthru\", which start this host as it was".to_string()
+    } else if own_path == DROP_IN {
         "puts the words on the kernel command line of every normal boot entry; a drop-in, so /etc/default/grub stays yours".to_string()
     } else {
         "puts the words on the kernel command line of every normal boot entry; all other lines stay as they are".to_string()
@@ -210,7 +146,18 @@ fn changes(draft: &mut Draft<'_>, words: &[String], visible: bool) -> Vec<Change
     if !visible {
         menu_notice(draft);
     }
-    let absent = restored.without;
+    // One that somebody has put back since is there on purpose.
+    let configured = foreign_values(facts);
+    let is_back = |word: &String| {
+        let off = words_to_remove(draft).contains(&word.as_str());
+        let fixed = repair::fixes(draft).iter().any(|fix| fix.word == *word);
+        !off && !fixed
+            && configured
+                .iter()
+                .any(|(_, _, value)| kargs::has_word(value, word))
+    };
+    let mut absent = restored.without;
+    absent.retain(|word| !is_back(word) && !words.contains(word));
     if changes.is_empty() && is_as_planned(facts.text(&layout.config()), words, &absent) {
         return changes;
     }
@@ -280,117 +227,6 @@ pub fn mistakes(text: &str, words: &[String], absent: &[String]) -> Vec<String> 
         found.push("it has no normal Linux entry".into());
     }
     found
-}
-
-/// Takes out of the user's files what cannot stay there: words that turn the IOMMU off and that no
-/// later word overrules, and dormant ids (see [`foreign`]).
-fn take_out_words(draft: &mut Draft<'_>, restored: &mut Restored) -> Vec<Foreign> {
-    let facts = draft.facts;
-    let off = words_to_remove(draft);
-    let dormant = if draft.chosen.is_empty() || draft.intent.iommu_only {
-        Vec::new()
-    } else {
-        foreign::grub_words(facts)
-    };
-    let mut texts: Vec<Foreign> = Vec::new();
-    for (path, text) in grub_layout::foreign_texts(facts) {
-        let mut after = text;
-        let mut why = Vec::new();
-        for variable in VARIABLES {
-            for &word in &off {
-                if let Some(text) = shell::remove_word(&after, variable, word) {
-                    after = text;
-                    why.push(format!(
-                        "{word} turns the IOMMU off, and no later word can turn it on again; it has to go from where it stands. The entries \"… without passthru\" keep it"
-                    ));
-                    let keep = |list: &mut Vec<String>| {
-                        if !list.iter().any(|kept| kept == word) {
-                            list.push(word.into());
-                        }
-                    };
-                    keep(&mut restored.without);
-                    if variable == "GRUB_CMDLINE_LINUX" {
-                        keep(&mut restored.recovery);
-                    }
-                }
-            }
-            for (_, word) in dormant.iter().filter(|(of, _)| *of == variable) {
-                if let Some(text) = shell::remove_word(&after, variable, word) {
-                    after = text;
-                    why.push(foreign::WHY.into());
-                }
-            }
-        }
-        texts.push(Foreign { path, after, why });
-    }
-    refuse_what_is_left(draft, &texts, &off, &dormant, restored);
-    texts
-}
-
-/// A file of others, without words that cannot stay.
-struct Foreign {
-    path: String,
-    after: String,
-    /// Why words were taken out; empty if none were.
-    why: Vec<String>,
-}
-
-impl Foreign {
-    fn edit(self, facts: &Facts) -> Option<Change> {
-        (!self.why.is_empty())
-            .then(|| edit(facts, &self.path, self.after, 0o644, &self.why.join("; ")))
-            .flatten()
-    }
-}
-
-/// A word that is put together from variables, or comes from elsewhere, cannot be taken out by
-/// editing one value.
-fn refuse_what_is_left(
-    draft: &mut Draft<'_>,
-    texts: &[Foreign],
-    off: &[&str],
-    dormant: &[(&str, String)],
-    restored: &Restored,
-) {
-    let values = shell::evaluate(texts.iter().map(|text| text.after.as_str()));
-    let on_line = |word: &str| {
-        VARIABLES.into_iter().find(|name| {
-            let value = values.get(*name).and_then(Option::as_deref);
-            value.is_some_and(|value| kargs::has_word(value, word))
-        })
-    };
-    let running = draft
-        .facts
-        .kernel
-        .cmdline
-        .value()
-        .map_or("", String::as_str);
-    for word in off.iter().copied() {
-        let kept = restored.without.iter().any(|kept| kept == word);
-        let place = match on_line(word) {
-            Some(name) => format!(
-                "{name} in the files of /etc/default/grub is put together from other variables"
-            ),
-            None if !kept && kargs::has_word(running, word) => String::from(
-                "it is on this boot's kernel command line, but not in /etc/default/grub or its drop-ins",
-            ),
-            None => continue,
-        };
-        draft.refuse(
-            "iommu.off-word",
-            format!("{word} turns the IOMMU off and cannot be taken out automatically: {place}."),
-            format!("Find where {word} comes from (grep -r {word} /etc/default /etc/grub.d /boot/grub/custom.cfg), remove it, reboot, and plan again."),
-        );
-    }
-    for (name, word) in dormant {
-        if on_line(word).is_some() {
-            draft.refuse(
-                "binding.other-ids",
-                format!("{word} in {name} does not act today and would once vfio-pci is loaded early; it is put together from other variables and cannot be taken out automatically."),
-                "Remove it from /etc/default/grub or its drop-ins, and plan again.",
-            );
-        }
-    }
 }
 
 /// Says so if the menu, and with it the way back, does not show by itself.

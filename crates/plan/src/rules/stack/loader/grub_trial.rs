@@ -8,10 +8,13 @@ use crate::{
     change::Change,
     facts::Facts,
     rules::{
-        Draft,
+        Draft, repair,
         stack::{edit, foreign, removal, trial as service, words, words_to_remove},
     },
-    text::grub_cfg::{self, Purpose},
+    text::{
+        grub_cfg::{self, Purpose},
+        kargs,
+    },
 };
 
 /// The entry's id, by which grub-reboot names it.
@@ -50,15 +53,26 @@ pub(super) fn trial(
     let mut added = words.to_vec();
     added.extend_from_slice(trial_words);
     let mut without: Vec<String> = words_to_remove(draft).into_iter().map(Into::into).collect();
-    if !draft.chosen.is_empty() && !draft.intent.iommu_only {
-        without.extend(foreign::grub_words(facts).into_iter().map(|(_, word)| word));
+    without.extend(foreign::grub_words(draft).into_iter().map(|list| list.word));
+    let mut replace = Vec::new();
+    for fix in repair::fixes(draft) {
+        match fix.becomes {
+            Some(with) => replace.push((fix.word, with)),
+            None => without.push(fix.word),
+        }
     }
     let without: Vec<&str> = without.iter().map(String::as_str).collect();
     let mut lines = String::new();
     for line in body {
         match grub_cfg::linux_command(line) {
             Some((command, arguments)) => {
-                let merged = words::merged(arguments, &added, &without);
+                let all = 0..arguments.len();
+                let becomes = |word: &kargs::Word<'_>| {
+                    let found = replace.iter().find(|(old, _)| old == word.raw)?;
+                    Some(found.1.clone())
+                };
+                let arguments = kargs::reworded(arguments, core::slice::from_ref(&all), becomes);
+                let merged = words::merged(&arguments, &added, &without);
                 lines.push_str(&format!("{} {merged}\n", command.trim_end()));
             }
             None => {

@@ -2,14 +2,17 @@
 //! other byte as it was.
 
 use alloc::{
+    format,
     string::{String, ToString},
     vec::Vec,
 };
 
+use core::ops::Range;
+
 use crate::{
     facts::Facts,
     rules::{
-        Draft,
+        Draft, repair,
         stack::{
             foreign,
             words::{LOAD, TRIAL},
@@ -26,6 +29,10 @@ pub(super) struct Line {
     pub(super) add: Vec<String>,
     /// Words that go, as they are written.
     pub(super) remove: Vec<String>,
+    /// Those of them that repair takes away.
+    fixed: Vec<String>,
+    /// Words that are put right in their place: the word, and what it becomes.
+    replace: Vec<(String, String)>,
 }
 
 impl Line {
@@ -37,20 +44,32 @@ impl Line {
             .filter(|word| !words.contains(word))
             .collect();
         remove.extend(off_words(draft));
-        if !draft.chosen.is_empty() && !draft.intent.iommu_only {
-            remove.extend(foreign::line_words(draft.facts));
+        remove.extend(foreign::line_words(draft));
+        let mut fixed = Vec::new();
+        let mut replace = Vec::new();
+        for fix in repair::fixes(draft) {
+            match fix.becomes {
+                Some(with) => replace.push((fix.word, with)),
+                None => fixed.push(fix.word),
+            }
         }
+        if draft.intent.repair {
+            fixed.extend(foreign::line_words(draft));
+        }
+        remove.extend(fixed.iter().cloned());
         Self {
             add: words.to_vec(),
             remove,
+            fixed,
+            replace,
         }
     }
 
     /// Takes passthru's own words out again: the line as it was before.
     pub(super) fn without(own: &str) -> Self {
         Self {
-            add: Vec::new(),
             remove: kargs::words(own).map(|word| word.raw.to_string()).collect(),
+            ..Self::default()
         }
     }
 
@@ -60,8 +79,33 @@ impl Line {
         add.extend_from_slice(more);
         Self {
             add,
-            remove: self.remove.clone(),
+            ..self.clone()
         }
+    }
+
+    /// The same for entries that passthru adds nothing to: what is repaired, and no more.
+    pub(super) fn repairs(&self) -> Self {
+        Self {
+            add: Vec::new(),
+            remove: self.fixed.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// It changes no line.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.add.is_empty() && self.remove.is_empty() && self.replace.is_empty()
+    }
+
+    /// Words that no entry may carry afterwards.
+    pub(super) fn absent(&self) -> Vec<String> {
+        let replaced = self.replace.iter().map(|(word, _)| word.clone());
+        self.remove.iter().cloned().chain(replaced).collect()
+    }
+
+    fn becomes(&self, word: &kargs::Word<'_>) -> Option<String> {
+        let found = self.replace.iter().find(|(old, _)| old == word.raw)?;
+        Some(found.1.clone())
     }
 
     pub(super) fn goes(&self, word: &kargs::Word<'_>) -> bool {
@@ -72,18 +116,56 @@ impl Line {
 
     /// A command line.
     pub(super) fn on(&self, cmdline: &str) -> String {
-        kargs::edited(cmdline, &self.add, |word| self.goes(word))
+        let all = 0..cmdline.len();
+        let text = kargs::reworded(cmdline, core::slice::from_ref(&all), |word| {
+            self.becomes(word)
+        });
+        kargs::edited(&text, &self.add, |word| self.goes(word))
+    }
+
+    /// A file with a command line: blanks and line ends separate words, lines that begin with `#` are
+    /// comments (which not every reader knows, and which then are words).
+    pub(super) fn on_file(&self, text: &str) -> String {
+        let text = &kargs::reworded(text, &pieces(text), |word| self.becomes(word));
+        let pieces = pieces(text);
+        if pieces.is_empty() && self.add.is_empty() {
+            return text.clone();
+        }
+        if pieces.is_empty() {
+            let line_end = if text.is_empty() || text.ends_with('\n') {
+                ""
+            } else {
+                "\n"
+            };
+            return format!("{text}{line_end}{}\n", self.add.join(" "));
+        }
+        kargs::edited_pieces(text, &pieces, &self.add, |word| self.goes(word))
     }
 
     /// An entry of the Boot Loader Specification.
     pub(super) fn on_entry(&self, text: &str) -> String {
-        bls::with_words(text, &self.add, |word| self.goes(word))
+        let text = bls::reworded(text, |word| self.becomes(word));
+        bls::with_words(&text, &self.add, |word| self.goes(word))
     }
 
     /// The command line has the words that were asked for, and none that goes.
     pub(super) fn holds(&self, cmdline: &str) -> bool {
         self.on(cmdline) == cmdline
     }
+}
+
+/// The lines of a file that hold words.
+fn pieces(text: &str) -> Vec<Range<usize>> {
+    let mut pieces = Vec::new();
+    let mut at = 0;
+    for part in text.split_inclusive('\n') {
+        let body = part.trim_end_matches(['\n', '\r']);
+        if !body.trim_start().starts_with('#') && !body.trim().is_empty() {
+            pieces.push(at..at + body.len());
+        }
+        at += part.len();
+    }
+    pieces
 }
 
 /// Words that turn the IOMMU off for good and have to go.

@@ -2,10 +2,13 @@
 
 pub(crate) mod grub;
 mod grub_layout;
+mod grub_own;
+mod grub_taken;
 mod grub_trial;
 mod line;
 mod menu;
 mod ostree;
+mod proxmox;
 mod refused;
 
 use alloc::{format, string::String, vec::Vec};
@@ -47,6 +50,8 @@ pub(super) fn steps(
         menu::steps(draft, words, trial_words, images)
     } else if is_ostree(draft.facts) {
         ostree::steps(draft, words)
+    } else if is_proxmox(draft.facts) {
+        proxmox::steps(draft, words)
     } else {
         grub::steps(draft, words, trial_words)
     }
@@ -70,6 +75,58 @@ fn is_ostree(facts: &Facts) -> bool {
     facts.boot.loader.is(&BootLoader::RpmOstree)
 }
 
+fn is_proxmox(facts: &Facts) -> bool {
+    facts.boot.loader.is(&BootLoader::ProxmoxBootTool)
+}
+
+/// How a person gets back from a boot that fails, where no trial entry is started once.
+pub(crate) struct WayBack {
+    /// What to do in the boot menu.
+    pub(crate) choice: &'static str,
+    /// What stays there, in a sentence.
+    pub(crate) stays: &'static str,
+}
+
+/// The way back of the loader in charge.
+pub(crate) fn way_back(facts: &Facts) -> WayBack {
+    if is_ostree(facts) {
+        return ostree::WAY_BACK;
+    }
+    if is_proxmox(facts) && !proxmox::by_grub(facts) {
+        return proxmox::WAY_BACK;
+    }
+    WayBack {
+        choice: "choose the entry \"… without passthru\" in the boot menu, which shows for some seconds",
+        stays: "The boot menu keeps an entry \"… without passthru\" that starts this host as it is today; so does the recovery entry.",
+    }
+}
+
+/// The words stand in GRUB's defaults, and grub-mkconfig makes the menu.
+pub(crate) fn is_by_grub_defaults(facts: &Facts) -> bool {
+    match facts.boot.loader.value() {
+        Some(BootLoader::Grub | BootLoader::Grub2) => true,
+        Some(BootLoader::ProxmoxBootTool) => proxmox::by_grub(facts),
+        _ => false,
+    }
+}
+
+/// Words that were taken off the normal entries, and that the entries "… without passthru" keep, as
+/// one command line.
+pub(crate) fn kept_words(facts: &Facts) -> String {
+    if is_menu(facts) {
+        menu::kept_words(facts)
+    } else if is_by_grub_defaults(facts) {
+        grub::kept_words(facts)
+    } else {
+        String::new()
+    }
+}
+
+/// Entries have images of their own, which are made when the initramfs is.
+pub(super) fn copies_images(facts: &Facts) -> bool {
+    is_menu(facts)
+}
+
 /// Words that passthru has configured on this host, as one command line.
 pub(super) fn own_words(facts: &Facts) -> String {
     if is_menu(facts) {
@@ -78,16 +135,21 @@ pub(super) fn own_words(facts: &Facts) -> String {
     if is_ostree(facts) {
         return ostree::own_words(facts);
     }
+    if is_proxmox(facts) {
+        return proxmox::own_words(facts);
+    }
     grub::own_words(facts)
 }
 
 /// Kernel command lines that are configured elsewhere than in GRUB's defaults: the place and the
 /// line.
-pub(super) fn cmdlines(facts: &Facts) -> Vec<(String, String)> {
+pub(crate) fn cmdlines(facts: &Facts) -> Vec<(String, String)> {
     if is_menu(facts) {
         menu::cmdlines(facts)
     } else if is_ostree(facts) {
         ostree::cmdlines(facts)
+    } else if is_proxmox(facts) {
+        proxmox::cmdlines(facts)
     } else {
         Vec::new()
     }
@@ -100,10 +162,13 @@ pub(super) fn is_supported(draft: &mut Draft<'_>, words: &[String]) -> bool {
     let boot = &facts.boot;
     match boot.loader.value() {
         Some(_) if is_menu(facts) || is_ostree(facts) => return true,
-        Some(BootLoader::Grub | BootLoader::Grub2) if boot.grub_dropins.value().is_some() => {
+        Some(BootLoader::ProxmoxBootTool) if !proxmox::by_grub(facts) => return true,
+        Some(BootLoader::Grub | BootLoader::Grub2 | BootLoader::ProxmoxBootTool)
+            if boot.grub_dropins.value().is_some() =>
+        {
             return true;
         }
-        Some(BootLoader::Grub | BootLoader::Grub2) => {
+        Some(BootLoader::Grub | BootLoader::Grub2 | BootLoader::ProxmoxBootTool) => {
             let why = boot.grub_dropins.why_not().unwrap_or_default();
             draft.refuse(
                 "stack.loader",

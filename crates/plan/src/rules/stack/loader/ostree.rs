@@ -3,8 +3,13 @@
 
 use alloc::{format, string::String, vec, vec::Vec};
 
-use super::{Steps, line};
+use super::{Steps, WayBack, line};
 use crate::{change::Change, facts::Facts, rules::Draft, text::kargs};
+
+pub(super) const WAY_BACK: WayBack = WayBack {
+    choice: "choose the deployment from before in the boot menu (hold Shift, or press Esc, if it does not show)",
+    stays: "The deployment that runs now stays in the boot menu below the new one, and starts this host as it is today.",
+};
 
 /// The command line of the deployment that starts next, else of the running one.
 fn next(facts: &Facts) -> String {

@@ -38,12 +38,6 @@ pub(super) fn refuse(draft: &mut Draft<'_>, loader: BootLoader, words: &[String]
                     .join(", ")
             ),
         ),
-        BootLoader::ProxmoxBootTool => (
-            "The boot partitions are kept by proxmox-boot-tool, which mounts them only while it writes, so what it wrote can neither be checked nor put back.",
-            format!(
-                "Add to /etc/kernel/cmdline (started by systemd-boot) or to GRUB_CMDLINE_LINUX_DEFAULT in /etc/default/grub (started by GRUB): {line}. Then run: proxmox-boot-tool refresh. To start once without the words, press e in the boot menu and delete them."
-            ),
-        ),
         BootLoader::TransactionalUpdate => (
             "This host is changed by transactional-update: what passthru writes now would be in the running snapshot, and the next one would start without it.",
             format!(

@@ -28,7 +28,7 @@ impl Menu<'_> {
         let mut changes = Vec::new();
         if self.maker.reads_cmdline() {
             let (_, text) = self.cmdline();
-            let after = on_file(line, &text);
+            let after = line.on_file(&text);
             if after != text {
                 changes.push(Change::Edit {
                     path: CMDLINE.into(),
@@ -55,7 +55,7 @@ impl Menu<'_> {
             .files
             .keys()
             .any(|path| path.starts_with("/etc/cmdline.d/") && path != DROP_IN);
-        if !others {
+        if !others || line.add.is_empty() {
             return None;
         }
         edit(
@@ -68,6 +68,9 @@ impl Menu<'_> {
     }
 
     pub(super) fn dracut_change(&self, line: &Line) -> Vec<Change> {
+        if line.add.is_empty() {
+            return Vec::new();
+        }
         edit(
             self.facts,
             "/etc/dracut.conf.d/zz-passthru-cmdline.conf",
@@ -95,6 +98,25 @@ impl Menu<'_> {
                     line.on_entry(text),
                     0o644,
                     "puts the words on the kernel command line of this boot entry",
+                )
+            })
+            .collect()
+    }
+
+    /// Entries for emergencies get no words, but lose what is repaired, once a trial has proved that
+    /// the host starts without it.
+    pub(super) fn rescue_edits(&self, repairs: &Line) -> Vec<Change> {
+        let entries = self.facts.boot.entries.iter();
+        entries
+            .filter(|entry| !entry.is_passthrus() && !entry.unified && is_rescue(entry))
+            .filter_map(|entry| {
+                let text = self.facts.text(&entry.path)?;
+                edit(
+                    self.facts,
+                    &entry.path,
+                    repairs.on_entry(text),
+                    0o644,
+                    "takes the leftovers off this boot entry, too; it stays free of passthru's words",
                 )
             })
             .collect()

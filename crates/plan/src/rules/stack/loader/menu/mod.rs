@@ -113,6 +113,16 @@ pub(super) fn own_words(facts: &Facts) -> String {
     }
 }
 
+/// The words of the entry "… without passthru".
+pub(super) fn kept_words(facts: &Facts) -> String {
+    let [without, _] = names(facts.boot.loader.value());
+    let mut texts = facts.files.keys().filter(|path| path.ends_with(without));
+    texts
+        .find_map(|path| facts.text(path))
+        .map(bls::options)
+        .unwrap_or_default()
+}
+
 /// Command lines that are configured, and where: for those who look for words of others.
 pub(crate) fn cmdlines(facts: &Facts) -> Vec<(String, String)> {
     let mut found = Vec::new();
@@ -147,10 +157,11 @@ pub(super) fn steps(
     let Some(menu) = Menu::of(draft) else {
         return nothing;
     };
-    if words.is_empty() && menu.own.is_empty() && line::off_words(draft).is_empty() {
+    let line = Line::of(draft, &menu.own, words);
+    let over = menu.trial_removal().is_none();
+    if words.is_empty() && line.is_nothing() && images.is_empty() && over {
         return nothing;
     }
-    let line = Line::of(draft, &menu.own, words);
     menu.refuse_what_stays(draft);
     menu.refuse_kernelstub(draft, &line);
     let visible = draft.intent.trial == TrialBoot::Never;
@@ -309,10 +320,11 @@ impl<'a> Menu<'a> {
             ));
         }
         if rebuilds || (images && self.copies_images()) {
-            keep.extend(self.rebuild(words, &line.remove, made));
+            keep.extend(self.rebuild(words, &line.absent(), made));
         } else {
             keep.extend(self.entry_edits(&lacks, line));
         }
+        keep.extend(self.rescue_edits(&line.repairs()));
         keep.extend(self.record_change(&before, words));
         keep.extend(self.trial_removal());
         let waits_for_ours = self.one_shot().is_some_and(|id| {
@@ -358,29 +370,6 @@ fn is_rescue(entry: &BootEntry) -> bool {
     ["rescue", "fallback", "recovery"]
         .iter()
         .any(|word| name.contains(word) || images.clone().any(|image| image.contains(word)))
-}
-
-/// A file with a command line: blanks and line ends separate words, lines that begin with `#` are
-/// comments (which not every reader knows, and which then are words).
-fn on_file(line: &Line, text: &str) -> String {
-    let mut pieces = Vec::new();
-    let mut at = 0;
-    for part in text.split_inclusive('\n') {
-        let body = part.trim_end_matches(['\n', '\r']);
-        if !body.trim_start().starts_with('#') && !body.trim().is_empty() {
-            pieces.push(at..at + body.len());
-        }
-        at += part.len();
-    }
-    if pieces.is_empty() {
-        let line_end = if text.is_empty() || text.ends_with('\n') {
-            ""
-        } else {
-            "\n"
-        };
-        return format!("{text}{line_end}{}\n", line.add.join(" "));
-    }
-    kargs::edited_pieces(text, &pieces, &line.add, |word| line.goes(word))
 }
 
 /// Who makes the entries of this host; a refusal if that is not known.
