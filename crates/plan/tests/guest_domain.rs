@@ -1,5 +1,5 @@
 //! Guests as libvirt domains: held to libvirt's own schema, to a reader of XML, and read by a person.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod common;
 #[path = "common/topologies.rs"]
@@ -90,7 +90,7 @@ fn texts<'a>(document: &'a Document<'a>, path: &[&str], attribute: Option<&str>)
     for name in path {
         nodes = nodes
             .iter()
-            .flat_map(|node| node.children())
+            .flat_map(roxmltree::Node::children)
             .filter(|node| node.has_tag_name(*name))
             .collect();
     }

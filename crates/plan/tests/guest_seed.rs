@@ -1,5 +1,5 @@
 //! First settings of a cloud guest: read back by a reader of YAML and by tools for discs.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::process::Command;
 

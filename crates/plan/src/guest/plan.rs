@@ -154,7 +154,10 @@ fn cpus(facts: &Facts, wish: &Wish) -> Result<Cpus, Refusal> {
             pinning: Some(pinning),
         });
     }
-    let host = facts.machine.cpu.threads;
+    let online = facts.topology.cpus.value().map(Vec::len);
+    let host = online.map_or(facts.machine.cpu.threads, |n| {
+        u32::try_from(n).unwrap_or(u32::MAX)
+    });
     let way_out = "Say how many: --cpus N.";
     match wish.cpus {
         None => Err(refusal(
