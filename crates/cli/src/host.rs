@@ -9,13 +9,12 @@ use passthru_host::{
 };
 
 pub(crate) use passthru_host::observe::Wanted;
-use passthru_plan::Facts;
+use passthru_plan::{Facts, text::quote::command};
 
 use crate::{
     args::Global,
     demo::{sample, tools::SampleTools},
     error::{Error, Kind, Result},
-    show::plan::command,
 };
 
 /// A host, and how it was named.

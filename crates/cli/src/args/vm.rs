@@ -1,5 +1,7 @@
 //! `passthru vm`.
 
+pub(crate) mod new;
+
 use clap::{Args, Subcommand, ValueEnum};
 use passthru_plan::{Address, facts};
 
@@ -15,6 +17,8 @@ pub(crate) struct Vm {
 pub(crate) enum What {
     /// Show which CPUs and which memory a guest should get, with the libvirt XML for it.
     Pin(Pin),
+    /// Make a guest with a card (so far: show it, with --dry-run).
+    New(Box<new::New>),
 }
 
 /// `passthru vm pin`.

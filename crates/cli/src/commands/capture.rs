@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, io::ErrorKind};
 
 use passthru_host::capture::{CaptureError, capture_to};
+use passthru_plan::text::quote::command;
 use serde::Serialize;
 
 use crate::{
@@ -10,7 +11,6 @@ use crate::{
     error::{Error, Outcome, Result},
     host,
     out::Out,
-    show::plan::command,
 };
 
 /// `capture --json`.

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use passthru_host::transaction::{Record, State};
-use passthru_plan::{Change, Facts, Plan, text::kargs};
+use passthru_plan::{
+    Change, Facts, Plan,
+    text::{kargs, quote},
+};
 use serde::Serialize;
 
 use crate::{
@@ -11,7 +14,7 @@ use crate::{
     error::{Error, Outcome, Result},
     host::{self, Host, Wanted},
     out::Out,
-    show::{self, text::Line, text::Style, time},
+    show::{text::Line, text::Style, time},
     transaction::{self, RecoveredDocument},
 };
 
@@ -116,7 +119,7 @@ pub(super) fn preview(records: &[Record], number: u32, out: &mut Out) -> Result<
         } = change
             && outputs.is_empty()
         {
-            out.text(&format!("  run {}", show::plan::command(undo)))?;
+            out.text(&format!("  run {}", quote::command(undo)))?;
         }
         for path in written(change) {
             if said.insert(path) {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use passthru_plan::{Change, Expect, Facts, Plan, Refusal, plan::Method};
+use passthru_plan::{Change, Expect, Facts, Plan, Refusal, plan::Method, text::quote::command};
 
 use super::{
     diff, table,
@@ -330,20 +330,4 @@ fn carries(words: &[String], absent: &[String]) -> String {
         parts.push(format!("is without {}", absent.join(" ")));
     }
     parts.join(" and ")
-}
-
-/// An argument vector as a person would type it.
-pub(crate) fn command<T: AsRef<str>>(argv: &[T]) -> String {
-    let quote = |word: &str| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
-        if !word.is_empty() && word.chars().all(plain) {
-            word.to_owned()
-        } else {
-            format!("'{}'", word.replace('\'', "'\\''"))
-        }
-    };
-    argv.iter()
-        .map(|word| quote(word.as_ref()))
-        .collect::<Vec<_>>()
-        .join(" ")
 }

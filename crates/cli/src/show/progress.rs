@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use passthru_host::transaction::{Event, Progress};
+use passthru_plan::text::quote;
 
 use super::{
     plan,
@@ -115,7 +116,7 @@ impl Progress for Shown<'_> {
                 self.say(Style::Plain, &format!("restored {path}"));
             }
             Event::Rerunning { argv } => {
-                self.say(Style::Plain, &format!("running {}", plan::command(argv)));
+                self.say(Style::Plain, &format!("running {}", quote::command(argv)));
             }
             Event::Said(text) if self.out.is_verbose() => {
                 for line in text.lines() {

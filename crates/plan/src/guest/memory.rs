@@ -49,15 +49,8 @@ pub struct NodeShare {
 /// # Errors
 /// A refusal in words: the host has not that much to spare, or it is no whole number of pages.
 pub fn plan(facts: &Facts, pinning: &Pinning, kib: u64) -> Result<GuestMemory, Refusal> {
-    if kib < GIB / 4 {
-        return Err(refuse(
-            "small",
-            format!("{kib} KiB are less than any guest with firmware and a card needs."),
-            "Ask for 256 MiB or more, such as 16G.",
-        ));
-    }
+    spare(facts, kib)?;
     let page_kib = hugepages::page(facts, kib)?;
-    fits(facts, kib)?;
     let mut reasons = Vec::new();
     reasons.push(if page_kib == hugepages::PAGE_1G {
         format!(
@@ -92,8 +85,18 @@ fn refuse(id: &str, why: String, way_out: impl Into<String>) -> Refusal {
     }
 }
 
-/// No more than four fifths, and 2 GiB stay.
-fn fits(facts: &Facts, kib: u64) -> Result<(), Refusal> {
+/// Whether the host can spare that much: no more than four fifths of it, and 2 GiB stay.
+///
+/// # Errors
+/// If it cannot, or if no guest could run with so little.
+pub(super) fn spare(facts: &Facts, kib: u64) -> Result<(), Refusal> {
+    if kib < GIB / 4 {
+        return Err(refuse(
+            "small",
+            format!("{kib} KiB are less than any guest with firmware and a card needs."),
+            "Ask for 256 MiB or more, such as 16G.",
+        ));
+    }
     let Some(total) = facts.machine.memory.total_kib else {
         return Err(refuse(
             "not-measured",

@@ -1,9 +1,27 @@
-//! Planning a guest: which CPUs and which memory of the host it gets.
+//! Planning a guest: which CPUs and which memory of the host it gets, and the whole of it as a
+//! libvirt domain or a QEMU command line.
 
+mod assign;
+pub mod capabilities;
+mod devices;
+pub mod domain;
+pub mod element;
 pub mod hugepages;
+pub mod hyperv;
+pub mod iso9660;
 pub mod memory;
+mod names;
 pub mod pinning;
+mod plan;
+pub mod qemu;
+mod qemu_devices;
+pub mod seed;
+pub mod spec;
+mod storage;
 pub mod xml;
 
+pub use capabilities::Capabilities;
 pub use memory::GuestMemory;
 pub use pinning::{Pinning, Wanted};
+pub use plan::plan;
+pub use spec::{Guest, Wish};

@@ -1,8 +1,14 @@
 //! The part of a libvirt domain that CPUs and memory are (<https://libvirt.org/formatdomain.html>).
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
 
-use super::{GuestMemory, Pinning, hugepages::PAGE_1G, pinning::CacheMode};
+use super::{
+    GuestMemory, Pinning, element::Element, hugepages::PAGE_1G, pinning::CacheMode,
+    pinning::GuestTopology,
+};
 use crate::{facts::CpuVendor, text::cpulist::CpuSet};
 
 /// Elements to stand directly below `<domain>`, indented by two blanks. A domain that has any of
@@ -10,120 +16,179 @@ use crate::{facts::CpuVendor, text::cpulist::CpuSet};
 ///
 /// `vendor` is the host's: an AMD guest is told of threads only with `topoext`.
 pub fn fragment(pinning: &Pinning, memory: Option<&GuestMemory>, vendor: CpuVendor) -> String {
-    let mut xml = Xml::default();
+    let mut elements = Vec::new();
     if let Some(memory) = memory {
-        xml.line(1, &format!("<memory unit='KiB'>{}</memory>", memory.kib));
-        backing(&mut xml, memory);
+        elements.push(size(memory.kib));
+        elements.push(backing(memory));
     }
-    let vcpus = pinning.vcpus.len();
-    xml.line(1, &format!("<vcpu placement='static'>{vcpus}</vcpu>"));
-    xml.line(1, "<iothreads>1</iothreads>");
-    xml.line(1, "<cputune>");
-    for (vcpu, cpu) in pinning.vcpus.iter().enumerate() {
-        xml.line(2, &format!("<vcpupin vcpu='{vcpu}' cpuset='{cpu}'/>"));
+    elements.extend(cpus(pinning));
+    elements.extend(numatune(pinning, memory));
+    elements.push(cpu(Cpu::pinned(pinning, memory, vendor)));
+    let mut xml = String::new();
+    for element in elements {
+        // A String takes everything.
+        let _ = element.write(&mut xml, 1);
     }
-    xml.line(2, &format!("<emulatorpin cpuset='{}'/>", pinning.emulator));
-    xml.line(
-        2,
-        &format!("<iothreadpin iothread='1' cpuset='{}'/>", pinning.io),
-    );
-    xml.line(1, "</cputune>");
-    numatune(&mut xml, pinning, memory);
-    cpu(&mut xml, pinning, memory, vendor);
-    xml.0
+    xml
 }
 
-#[derive(Default)]
-struct Xml(String);
-
-impl Xml {
-    fn line(&mut self, depth: usize, text: &str) {
-        for _ in 0..depth {
-            self.0.push_str("  ");
-        }
-        self.0.push_str(text);
-        self.0.push('\n');
-    }
+/// `<memory>`.
+pub(super) fn size(kib: u64) -> Element {
+    Element::new("memory").with("unit", "KiB").text(kib)
 }
 
-fn backing(xml: &mut Xml, memory: &GuestMemory) {
-    let page = if memory.hugepages.page_kib == PAGE_1G {
-        "size='1' unit='GiB'"
+/// `<memoryBacking>` with huge pages.
+pub(super) fn backing(memory: &GuestMemory) -> Element {
+    let (size, unit) = if memory.hugepages.page_kib == PAGE_1G {
+        (1, "GiB")
     } else {
-        "size='2' unit='MiB'"
+        (2, "MiB")
     };
-    xml.line(1, "<memoryBacking>");
-    xml.line(2, "<hugepages>");
-    xml.line(3, &format!("<page {page}/>"));
-    xml.line(2, "</hugepages>");
-    xml.line(2, "<nosharepages/>");
-    xml.line(1, "</memoryBacking>");
+    let page = Element::new("page").with("size", size).with("unit", unit);
+    Element::new("memoryBacking")
+        .child(Element::new("hugepages").child(page))
+        .child(Element::new("nosharepages"))
+}
+
+/// `<vcpu>`.
+pub(super) fn vcpu(count: usize) -> Element {
+    Element::new("vcpu").with("placement", "static").text(count)
+}
+
+/// `<vcpu>`, `<iothreads>` and `<cputune>`.
+pub(super) fn cpus(pinning: &Pinning) -> [Element; 3] {
+    let pin = |(vcpu, cpu): (usize, &u32)| {
+        Element::new("vcpupin")
+            .with("vcpu", vcpu)
+            .with("cpuset", cpu)
+    };
+    let tune = Element::new("cputune")
+        .children(pinning.vcpus.iter().enumerate().map(pin))
+        .child(Element::new("emulatorpin").with("cpuset", &pinning.emulator))
+        .child(
+            Element::new("iothreadpin")
+                .with("iothread", 1)
+                .with("cpuset", &pinning.io),
+        );
+    [
+        vcpu(pinning.vcpus.len()),
+        Element::new("iothreads").text(1),
+        tune,
+    ]
 }
 
 /// Where the memory lies. `preferred` takes one node only, so memory on several that cannot be bound
 /// is left to the kernel, which takes it near the CPU that first touches it.
-fn numatune(xml: &mut Xml, pinning: &Pinning, memory: Option<&GuestMemory>) {
+pub(super) fn numatune(pinning: &Pinning, memory: Option<&GuestMemory>) -> Option<Element> {
     let nodes: CpuSet = match memory {
         Some(memory) => memory.nodes.iter().filter_map(|part| part.node).collect(),
         None => pinning.nodes.iter().map(|part| part.node).collect(),
     };
     let strict = memory.is_some_and(|memory| memory.strict);
     let mode = if strict { "strict" } else { "preferred" };
-    let mut lines = Vec::new();
+    let mut parts = Vec::new();
     if !nodes.is_empty() && (strict || nodes.len() == 1) {
-        lines.push(format!("<memory mode='{mode}' nodeset='{nodes}'/>"));
+        parts.push(
+            Element::new("memory")
+                .with("mode", mode)
+                .with("nodeset", nodes),
+        );
     }
     if memory.is_some_and(|memory| !memory.cells.is_empty()) {
-        lines.extend(pinning.nodes.iter().enumerate().map(|(cell, part)| {
-            let node = part.node;
-            format!("<memnode cellid='{cell}' mode='{mode}' nodeset='{node}'/>")
+        parts.extend(pinning.nodes.iter().enumerate().map(|(cell, part)| {
+            Element::new("memnode")
+                .with("cellid", cell)
+                .with("mode", mode)
+                .with("nodeset", part.node)
         }));
     }
-    if lines.is_empty() {
-        return;
-    }
-    xml.line(1, "<numatune>");
-    for line in lines {
-        xml.line(2, &line);
-    }
-    xml.line(1, "</numatune>");
+    (!parts.is_empty()).then(|| Element::new("numatune").children(parts))
 }
 
-fn cpu(xml: &mut Xml, pinning: &Pinning, memory: Option<&GuestMemory>, vendor: CpuVendor) {
-    let t = pinning.topology;
-    xml.line(
-        1,
-        "<cpu mode='host-passthrough' check='none' migratable='off'>",
-    );
-    xml.line(
-        2,
-        &format!(
-            "<topology sockets='{}' dies='{}' cores='{}' threads='{}'/>",
-            t.sockets, t.dies, t.cores, t.threads
-        ),
-    );
-    xml.line(
-        2,
-        match pinning.cache {
-            CacheMode::Passthrough => "<cache mode='passthrough'/>",
-            CacheMode::Emulate => "<cache level='3' mode='emulate'/>",
-        },
-    );
-    if vendor == CpuVendor::Amd && t.threads > 1 {
-        xml.line(2, "<feature policy='require' name='topoext'/>");
-    }
-    if let Some(memory) = memory.filter(|memory| !memory.cells.is_empty()) {
-        xml.line(2, "<numa>");
-        for (cell, (part, kib)) in pinning.nodes.iter().zip(&memory.cells).enumerate() {
-            xml.line(
-                3,
-                &format!(
-                    "<cell id='{cell}' cpus='{}' memory='{kib}' unit='KiB'/>",
-                    part.vcpus
-                ),
-            );
+/// What `<cpu>` says.
+pub(super) struct Cpu {
+    /// What the guest sees.
+    pub(super) topology: GuestTopology,
+    /// Which caches it sees.
+    pub(super) cache: CacheMode,
+    /// `topoext` is needed.
+    pub(super) topoext: bool,
+    /// Physical address bits, where the IOMMU has fewer than the processor.
+    pub(super) address_bits: Option<u8>,
+    /// The guest's memory nodes: virtual CPUs and KiB.
+    pub(super) cells: Vec<(String, u64)>,
+}
+
+impl Cpu {
+    /// Of a pinned guest.
+    pub(super) fn pinned(
+        pinning: &Pinning,
+        memory: Option<&GuestMemory>,
+        vendor: CpuVendor,
+    ) -> Self {
+        Self {
+            topology: pinning.topology,
+            cache: pinning.cache,
+            topoext: topoext(pinning.topology, vendor),
+            address_bits: None,
+            cells: memory.map_or_else(Vec::new, |memory| cells(pinning, memory)),
         }
-        xml.line(2, "</numa>");
     }
-    xml.line(1, "</cpu>");
+}
+
+/// The guest's own memory nodes: virtual CPUs and KiB.
+pub(super) fn cells(pinning: &Pinning, memory: &GuestMemory) -> Vec<(String, u64)> {
+    let cpus = pinning.nodes.iter().map(|part| part.vcpus.to_string());
+    cpus.zip(memory.cells.iter().copied()).collect()
+}
+
+/// An AMD guest is told of threads only with `topoext` (QEMU's target/i386/cpu.c).
+pub(super) fn topoext(topology: GuestTopology, vendor: CpuVendor) -> bool {
+    vendor == CpuVendor::Amd && topology.threads > 1
+}
+
+/// `<cpu>`.
+pub(super) fn cpu(cpu: Cpu) -> Element {
+    let t = cpu.topology;
+    let mut element = Element::new("cpu")
+        .with("mode", "host-passthrough")
+        .with("check", "none")
+        .with("migratable", "off")
+        .child(
+            Element::new("topology")
+                .with("sockets", t.sockets)
+                .with("dies", t.dies)
+                .with("cores", t.cores)
+                .with("threads", t.threads),
+        );
+    let cache = Element::new("cache");
+    element = element.child(match cpu.cache {
+        CacheMode::Passthrough => cache.with("mode", "passthrough"),
+        CacheMode::Emulate => cache.with("level", 3).with("mode", "emulate"),
+    });
+    if let Some(bits) = cpu.address_bits {
+        element = element.child(
+            Element::new("maxphysaddr")
+                .with("mode", "passthrough")
+                .with("limit", bits),
+        );
+    }
+    if cpu.topoext {
+        element = element.child(
+            Element::new("feature")
+                .with("policy", "require")
+                .with("name", "topoext"),
+        );
+    }
+    if cpu.cells.is_empty() {
+        return element;
+    }
+    let cells = cpu.cells.iter().enumerate().map(|(id, (cpus, kib))| {
+        Element::new("cell")
+            .with("id", id)
+            .with("cpus", cpus)
+            .with("memory", kib)
+            .with("unit", "KiB")
+    });
+    element.child(Element::new("numa").children(cells))
 }

@@ -16,7 +16,7 @@
 mod binding;
 mod claims;
 pub(crate) mod display;
-mod groups;
+pub(crate) mod groups;
 pub(crate) mod iommu;
 mod kernels;
 mod preflight;

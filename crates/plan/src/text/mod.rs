@@ -17,6 +17,8 @@ pub mod os_release;
 pub mod pci_ids;
 pub mod pe;
 pub mod procfs;
+pub mod quote;
 pub mod shell;
 pub mod systemd_boot;
 pub mod version;
+pub mod yaml;

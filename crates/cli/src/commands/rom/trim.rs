@@ -1,7 +1,10 @@
 //! `passthru rom trim`: a ROM alone, without what stands before and after it in a file.
 
 use passthru_host::rom::{load, save};
-use passthru_plan::rom::{Chain, Start, parse};
+use passthru_plan::{
+    rom::{Chain, Start, parse},
+    text::quote::command,
+};
 use serde::Serialize;
 
 use super::{function, text, unwritten};
@@ -10,7 +13,6 @@ use crate::{
     error::{Error, Kind, Outcome, Result},
     host,
     out::Out,
-    show::plan::command,
 };
 
 /// `rom trim --json`.

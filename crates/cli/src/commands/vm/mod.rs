@@ -1,5 +1,6 @@
 //! `passthru vm`: guests, one file per verb.
 
+mod new;
 mod pin;
 
 use crate::{
@@ -15,5 +16,6 @@ use crate::{
 pub(super) fn run(args: &Vm, global: &Global, out: &mut Out) -> Result<Outcome> {
     match &args.what {
         What::Pin(args) => pin::run(args, global, out),
+        What::New(args) => new::run(args, global, out),
     }
 }
