@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read},
+    io::{self, Read, Seek},
     os::fd::OwnedFd,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
@@ -14,6 +14,7 @@ use std::{
 use passthru_plan::text::shell;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    fs::{MemfdFlags, memfd_create},
     process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open},
 };
 use thiserror::Error;
@@ -36,9 +37,27 @@ impl Output {
     }
 }
 
-/// A command that could not be started.
+/// What a tool answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Exit status; `None` if a signal ended it.
+    pub status: Option<i32>,
+    /// Standard output.
+    pub out: String,
+    /// Standard error, of which the last 64 KiB are kept.
+    pub complaints: String,
+}
+
+impl Answer {
+    /// Exit status 0.
+    pub fn success(&self) -> bool {
+        self.status == Some(0)
+    }
+}
+
+/// A command that could not be started, or did not answer.
 #[derive(Debug, Error)]
-#[error("cannot start {program}: {source}")]
+#[error("{program}: {source}")]
 pub struct ExecError {
     /// The program's name.
     pub program: String,
@@ -101,6 +120,20 @@ pub trait Exec {
     ) -> Result<(Output, End), ExecError> {
         self.run(argv).map(|output| (output, End::Itself))
     }
+
+    /// Asks a tool something: the whole of its standard output apart from what it complains of, so
+    /// that a warning cannot become a part of the answer. `watch` bounds it.
+    ///
+    /// # Errors
+    /// If it cannot be started, or did not come to its own end.
+    fn ask(&self, argv: &[&str], watch: &Watch<'_>) -> Result<Answer, ExecError> {
+        let (output, _) = self.watch(argv, watch, &mut |_| {})?;
+        Ok(Answer {
+            status: output.status,
+            out: output.text,
+            complaints: String::new(),
+        })
+    }
 }
 
 /// Runs tools on the running machine, or inside an offline image by chroot(8).
@@ -119,8 +152,8 @@ impl Live {
         }
     }
 
-    /// Starts `argv` with both outputs in one pipe.
-    fn spawn(&self, argv: &[&str]) -> io::Result<(Child, io::PipeReader)> {
+    /// Starts `argv` with both outputs in one pipe, or with standard output in `apart`.
+    fn spawn(&self, argv: &[&str], apart: Option<&File>) -> io::Result<(Child, io::PipeReader)> {
         let [program, arguments @ ..] = argv else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "empty command"));
         };
@@ -133,6 +166,10 @@ impl Live {
             None => Command::new(find(program).ok_or(io::ErrorKind::NotFound)?),
         };
         let (reader, writer) = io::pipe()?;
+        let stdout: Stdio = match apart {
+            Some(file) => file.try_clone()?.into(),
+            None => writer.try_clone()?.into(),
+        };
         // Nothing of the caller's environment reaches a tool that runs as root, except its
         // language. A group of its own: Ctrl-C in the terminal reaches passthru, which decides
         // what becomes of the tool.
@@ -143,7 +180,7 @@ impl Live {
             .envs(self.locale.iter().map(|(name, value)| (name, value)))
             .process_group(0)
             .stdin(Stdio::null())
-            .stdout(writer.try_clone()?)
+            .stdout(stdout)
             .stderr(writer);
         // Dropping the command at the end of this function closes its write ends; without that
         // the pipe would never close.
@@ -198,7 +235,7 @@ const TAIL: usize = 64 << 10;
 impl Exec for Live {
     fn run(&self, argv: &[&str]) -> Result<Output, ExecError> {
         let fail = |source| failure(argv, source);
-        let (mut child, mut reader) = self.spawn(argv).map_err(fail)?;
+        let (mut child, mut reader) = self.spawn(argv, None).map_err(fail)?;
         let mut bytes = Vec::new();
         reader.read_to_end(&mut bytes).map_err(fail)?;
         let status = child.wait().map_err(fail)?;
@@ -214,8 +251,45 @@ impl Exec for Live {
         watch: &Watch<'_>,
         listener: &mut dyn FnMut(Sign<'_>),
     ) -> Result<(Output, End), ExecError> {
+        self.watched(argv, None, watch, listener)
+    }
+
+    fn ask(&self, argv: &[&str], watch: &Watch<'_>) -> Result<Answer, ExecError> {
         let fail = |source| failure(argv, source);
-        let (mut child, reader) = self.spawn(argv).map_err(fail)?;
+        let mut out = memfd_create("answer", MemfdFlags::CLOEXEC)
+            .map(File::from)
+            .map_err(|e| fail(e.into()))?;
+        let (output, end) = self.watched(argv, Some(&out), watch, &mut |_| {})?;
+        if end != End::Itself {
+            return Err(fail(match end {
+                End::Cancelled => io::ErrorKind::Interrupted.into(),
+                _ => io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("no answer in {} s", watch.deadline.as_secs()),
+                ),
+            }));
+        }
+        let mut bytes = Vec::new();
+        out.rewind().map_err(fail)?;
+        out.read_to_end(&mut bytes).map_err(fail)?;
+        Ok(Answer {
+            status: output.status,
+            out: String::from_utf8_lossy(&bytes).into_owned(),
+            complaints: output.text,
+        })
+    }
+}
+
+impl Live {
+    fn watched(
+        &self,
+        argv: &[&str],
+        apart: Option<&File>,
+        watch: &Watch<'_>,
+        listener: &mut dyn FnMut(Sign<'_>),
+    ) -> Result<(Output, End), ExecError> {
+        let fail = |source| failure(argv, source);
+        let (mut child, reader) = self.spawn(argv, apart).map_err(fail)?;
         let process = match pidfd_open(Pid::from_child(&child), PidfdFlags::empty()) {
             Ok(process) => process,
             Err(e) => {
@@ -421,6 +495,30 @@ mod tests {
             watch(&["false"], Duration::from_secs(60), None).0.status,
             Some(1)
         );
+    }
+
+    #[test]
+    fn an_answer_is_whole_and_apart_from_complaints() {
+        let watch = Watch {
+            deadline: Duration::from_secs(60),
+            grace: Duration::from_millis(200),
+            cancel: None,
+        };
+        let argv = [
+            "sh",
+            "-c",
+            "echo warning >&2; seq 100000; echo more >&2; exit 3",
+        ];
+        let answer = live().ask(&argv, &watch).unwrap();
+        assert_eq!(answer.status, Some(3));
+        assert_eq!(answer.out.lines().count(), 100_000);
+        assert_eq!(answer.complaints, "warning\nmore\n");
+        let short = Watch {
+            deadline: Duration::from_millis(50),
+            ..watch
+        };
+        let error = live().ask(&["sleep", "600"], &short).unwrap_err();
+        assert!(error.to_string().contains("no answer"), "{error}");
     }
 
     #[test]

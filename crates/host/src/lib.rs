@@ -9,6 +9,7 @@ pub mod capture;
 pub mod exec;
 pub mod failpoint;
 pub mod journal;
+pub mod libvirt;
 mod lock;
 pub mod observe;
 pub mod rom;

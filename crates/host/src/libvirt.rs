@@ -1,0 +1,154 @@
+//! libvirt's system daemon, asked through virsh(1): the only place that calls it.
+//!
+//! No message of virsh is parsed: whether a domain exists is asked by listing names, and what it is
+//! by its XML.
+
+use std::{sync::atomic::AtomicBool, time::Duration};
+
+use thiserror::Error;
+
+use crate::exec::{Exec, ExecError, Watch};
+
+/// virsh, for the guests of the whole host, whoever the caller is.
+const VIRSH: [&str; 4] = ["virsh", "--quiet", "--connect", "qemu:///system"];
+
+/// How long the daemon has for an answer. It is started by its socket and reads every domain first.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why libvirt did not do what was asked.
+#[derive(Debug, Error)]
+pub enum LibvirtError {
+    /// virsh could not be started, or did not answer.
+    #[error("libvirt did not answer ({0})")]
+    Silent(#[from] ExecError),
+    /// It answered that it will not.
+    #[error("libvirt refuses: {said}")]
+    Refused {
+        /// What it said, on one line.
+        said: String,
+    },
+}
+
+impl LibvirtError {
+    /// What can be done about it.
+    pub const fn way_out(&self) -> &'static str {
+        match self {
+            Self::Silent(_) => {
+                "is libvirt installed (virsh, libvirt-daemon-system), and does it run? \
+                 systemctl status libvirtd"
+            }
+            Self::Refused { .. } => "libvirt's log says more: journalctl -u libvirtd -n 30",
+        }
+    }
+}
+
+/// The guests of a host.
+pub struct Libvirt<'a> {
+    exec: &'a dyn Exec,
+    cancel: Option<&'a AtomicBool>,
+}
+
+impl<'a> Libvirt<'a> {
+    /// Asks through `exec`; gives up when `cancel` becomes true.
+    pub const fn new(exec: &'a dyn Exec, cancel: Option<&'a AtomicBool>) -> Self {
+        Self { exec, cancel }
+    }
+
+    /// What virsh prints for `arguments`. A name goes into an argument as `--domain=NAME`, so that one
+    /// that begins with a dash is no option.
+    ///
+    /// # Errors
+    /// See [`LibvirtError`].
+    pub fn ask(&self, arguments: &[&str]) -> Result<String, LibvirtError> {
+        let argv: Vec<&str> = VIRSH.iter().chain(arguments).copied().collect();
+        let watch = Watch {
+            deadline: PATIENCE,
+            grace: Duration::from_secs(2),
+            cancel: self.cancel,
+        };
+        let answer = self.exec.ask(&argv, &watch)?;
+        if answer.success() {
+            return Ok(answer.out);
+        }
+        let said = if answer.complaints.trim().is_empty() {
+            &answer.out
+        } else {
+            &answer.complaints
+        };
+        let lines = said
+            .lines()
+            .map(|line| line.trim().trim_start_matches("error: "));
+        let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+        Err(LibvirtError::Refused {
+            said: lines.join("; "),
+        })
+    }
+
+    /// The names of all domains, in libvirt's order.
+    ///
+    /// # Errors
+    /// See [`LibvirtError`].
+    pub fn domains(&self) -> Result<Vec<String>, LibvirtError> {
+        self.names(&["list", "--all", "--name"])
+    }
+
+    /// The domain `name` runs, or is paused.
+    ///
+    /// # Errors
+    /// See [`LibvirtError`].
+    pub fn is_active(&self, name: &str) -> Result<bool, LibvirtError> {
+        let names = self.names(&["list", "--name"])?;
+        Ok(names.iter().any(|one| one == name))
+    }
+
+    /// How the domain `name` will start next, as libvirt writes it, secrets included; `None` if there
+    /// is no such domain. Only root sees it, and it is stored where only root can read.
+    ///
+    /// # Errors
+    /// See [`LibvirtError`].
+    pub fn definition(&self, name: &str) -> Result<Option<String>, LibvirtError> {
+        // A domain of which only the running half exists has no definition.
+        let persistent = self.names(&["list", "--all", "--persistent", "--name"])?;
+        if !persistent.iter().any(|one| one == name) {
+            return Ok(None);
+        }
+        let xml = self.ask(&[
+            "dumpxml",
+            "--inactive",
+            "--security-info",
+            &format!("--domain={name}"),
+        ])?;
+        // virsh ends every answer with an empty line more than the text has.
+        Ok(Some(format!("{}\n", xml.trim_end_matches('\n'))))
+    }
+
+    /// Makes the domain that the file at `path` describes, or gives an existing one of that name and
+    /// UUID this description. libvirt holds it to its schema first.
+    ///
+    /// # Errors
+    /// See [`LibvirtError`].
+    pub fn define(&self, path: &str) -> Result<(), LibvirtError> {
+        self.ask(&["define", "--validate", &format!("--file={path}")])
+            .map(drop)
+    }
+
+    /// Forgets the domain `name`. What it has written stays: its firmware's variables and, if `tpm`,
+    /// the state of its TPM, which may hold the key to its disk.
+    ///
+    /// # Errors
+    /// See [`LibvirtError`].
+    pub fn undefine(&self, name: &str, tpm: bool) -> Result<(), LibvirtError> {
+        let name = format!("--domain={name}");
+        let mut arguments = vec!["undefine", "--keep-nvram"];
+        // Known since libvirt 8.9.
+        arguments.extend(tpm.then_some("--keep-tpm"));
+        arguments.push(&name);
+        self.ask(&arguments).map(drop)
+    }
+
+    fn names(&self, arguments: &[&str]) -> Result<Vec<String>, LibvirtError> {
+        let text = self.ask(arguments)?;
+        let names = text.lines().filter(|line| !line.is_empty());
+        Ok(names.map(str::to_owned).collect())
+    }
+}
