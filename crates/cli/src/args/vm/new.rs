@@ -52,6 +52,9 @@ pub(crate) struct New {
     /// to any other guest it only takes away speed.
     #[arg(long)]
     pub(crate) hide: bool,
+    /// Let it run guests of its own (WSL 2, Hyper-V, Docker Desktop).
+    #[arg(long)]
+    pub(crate) nested: bool,
     /// Start it with the host.
     #[arg(long)]
     pub(crate) autostart: bool,

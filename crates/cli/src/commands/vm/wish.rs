@@ -85,6 +85,7 @@ fn wish(args: &New) -> Result<Wish> {
         secure_boot: yes(args.secure_boot),
         tpm: yes(args.tpm),
         hide: args.hide,
+        nested: args.nested,
         autostart: args.autostart,
     })
 }
