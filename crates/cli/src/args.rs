@@ -219,9 +219,12 @@ pub(crate) struct Confirm {
 /// `passthru undo`.
 #[derive(Debug, Args)]
 pub(crate) struct Undo {
-    /// The transaction to take back; the one in force if left out (see `passthru history`).
+    /// The transaction to take back; the latest in force if left out (see `passthru history`).
     #[arg(value_name = "N")]
     pub(crate) transaction: Option<u32>,
+    /// Take back everything that is in force, the latest first.
+    #[arg(long, conflicts_with = "transaction")]
+    pub(crate) all: bool,
     /// Wait this long for the package manager to finish; 0 refuses at once.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub(crate) wait: u64,
