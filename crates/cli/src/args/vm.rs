@@ -1,6 +1,7 @@
 //! `passthru vm`.
 
 pub(crate) mod new;
+pub(crate) mod show;
 
 use clap::{Args, Subcommand, ValueEnum};
 use passthru_plan::{Address, facts};
@@ -19,6 +20,8 @@ pub(crate) enum What {
     Pin(Pin),
     /// Make a guest that owns a card.
     New(Box<new::New>),
+    /// Show a guest of libvirt: its XML, or a script that starts it without libvirt.
+    Show(show::Show),
 }
 
 /// `passthru vm pin`.

@@ -3,6 +3,7 @@
 mod carry;
 mod new;
 mod pin;
+mod show;
 mod wish;
 
 use crate::{
@@ -19,5 +20,6 @@ pub(super) fn run(args: &Vm, global: &Global, out: &mut Out) -> Result<Outcome> 
     match &args.what {
         What::Pin(args) => pin::run(args, global, out),
         What::New(args) => new::run(args, global, out),
+        What::Show(args) => show::run(args, global, out),
     }
 }
