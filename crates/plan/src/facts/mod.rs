@@ -12,6 +12,7 @@ pub mod machine;
 pub mod pci;
 pub mod topology;
 pub mod usage;
+pub mod usb;
 
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,7 @@ pub use machine::{Cpu, CpuVendor, Distribution, Firmware, Machine, Memory};
 pub use pci::{Bar, Candidate, Function, Sriov};
 pub use topology::{Cache, CoreKind, HugepagePool, LogicalCpu, Node, Topology};
 pub use usage::{Use, UseKind};
+pub use usb::UsbDevice;
 
 use crate::{measured::Measured, pci::Address};
 
@@ -50,6 +52,9 @@ pub struct Facts {
     pub boot: Boot,
     /// What the host itself needs, by function.
     pub uses: Vec<Use>,
+    /// USB devices that are plugged in, in the order of their ports' names.
+    #[serde(default)]
+    pub usb: Measured<Vec<UsbDevice>>,
     /// A keyboard hangs on no PCI function (PS/2, a laptop's own).
     #[serde(default)]
     pub keyboard_elsewhere: bool,

@@ -3,10 +3,13 @@
 
 mod assign;
 pub mod capabilities;
+pub mod check;
 pub mod define;
 mod devices;
 pub mod domain;
+pub mod edit;
 pub mod element;
+mod existing;
 pub mod from_domain;
 pub mod hugepages;
 pub mod hyperv;
