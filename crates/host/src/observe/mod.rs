@@ -22,6 +22,7 @@ mod pci;
 mod program;
 mod topology;
 mod usage;
+mod usb;
 
 pub(crate) use boot::image_cmdline;
 pub use health::failed_units;
@@ -151,6 +152,7 @@ pub fn observe(root: &Root, wanted: Wanted) -> Facts {
     let storage = (wanted.usage || wanted.host).then(|| block::Storage::observe(root));
     if let (Some(storage), true) = (&storage, wanted.usage) {
         (facts.uses, facts.keyboard_elsewhere) = usage::observe(root, storage, &facts.functions);
+        facts.usb = usb::observe(root);
     }
     if let (Some(storage), true) = (&storage, wanted.host) {
         facts.iommu = iommu::observe(root);

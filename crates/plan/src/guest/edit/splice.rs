@@ -17,6 +17,8 @@ use super::super::element::{Element, Escaped};
 pub(super) struct Splices<'t> {
     text: &'t str,
     edits: Vec<(Range<usize>, String)>,
+    /// Edits that open an empty element, and how many bytes of each close it again.
+    opened: Vec<(usize, usize)>,
 }
 
 /// Where an element goes: on lines of its own, or between two others of one line.
@@ -31,6 +33,7 @@ impl<'t> Splices<'t> {
         Self {
             text,
             edits: Vec::new(),
+            opened: Vec::new(),
         }
     }
 
@@ -118,15 +121,27 @@ impl<'t> Splices<'t> {
             let start = open - 2;
             let blanks = self.text.get(..start).unwrap_or_default();
             let start = blanks.trim_end().len();
-            let name = self.name(parent);
-            let text = if self.lines_of(&range).is_some() {
+            let (inner, head, tail) = if self.lines_of(&range).is_some() {
                 let newline = self.newline(range.start);
                 let inner = lines(element, &format!("{own}{step}"), &step, newline);
-                format!(">{newline}{inner}{own}</{name}>")
+                (inner, format!(">{newline}"), own)
             } else {
-                format!(">{}</{name}>", inline(element))
+                (inline(element), ">".into(), String::new())
             };
-            self.edits.push((start..open, text));
+            // Another one may be in it already.
+            let at = start..open;
+            let before = self
+                .opened
+                .iter()
+                .find(|(edit, _)| self.edits[*edit].0 == at);
+            if let Some(&(edit, tail)) = before {
+                let text = &mut self.edits[edit].1;
+                text.insert_str(text.len() - tail, &inner);
+                return;
+            }
+            let tail = format!("{tail}</{}>", self.name(parent));
+            self.opened.push((self.edits.len(), tail.len()));
+            self.edits.push((at, format!("{head}{inner}{tail}")));
             return;
         }
         let close = self.close_start(parent);
