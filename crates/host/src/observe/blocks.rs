@@ -49,7 +49,9 @@ fn pools(root: &Root) -> Vec<String> {
 fn devices(root: &Root, storage: &Storage, names: Vec<String>) -> Vec<Block> {
     let mut links = links(root);
     let mut mounts: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for mount in storage.mounts.value().into_iter().flatten() {
+    let all = storage.mounts.value().into_iter().flatten();
+    // Members of a pool are found by the pool's name: it may have a thousand mounts, and none at all.
+    for mount in all.filter(|mount| mount.kind != "zfs") {
         for device in block::devices(root, mount) {
             let places = mounts.entry(device).or_default();
             if !places.contains(&mount.target) {

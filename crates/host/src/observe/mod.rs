@@ -112,6 +112,16 @@ impl Wanted {
         }
     }
 
+    /// Disks, and the configuration that names them.
+    pub const fn disks() -> Self {
+        Self {
+            usage: true,
+            host: true,
+            blocks: true,
+            ..Self::functions()
+        }
+    }
+
     /// What planning a guest needs.
     pub const fn guest() -> Self {
         Self {
@@ -155,7 +165,8 @@ pub fn observe(root: &Root, wanted: Wanted) -> Facts {
     if wanted.names {
         names::fill(root, &mut facts.functions);
     }
-    let storage = (wanted.usage || wanted.host || wanted.blocks).then(|| block::Storage::observe(root));
+    let storage =
+        (wanted.usage || wanted.host || wanted.blocks).then(|| block::Storage::observe(root));
     if let (Some(storage), true) = (&storage, wanted.usage) {
         (facts.uses, facts.keyboard_elsewhere) = usage::observe(root, storage, &facts.functions);
     }

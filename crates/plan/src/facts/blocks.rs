@@ -166,18 +166,26 @@ impl Block {
         self.disk.is_none() && self.transport.is_some()
     }
 
-    /// The name by which it is found again wherever it is plugged in. A name that a person can read
-    /// comes before a number (`wwn-`, `nvme-eui.`, `nvme-nvme.`), and the longest of several is the
-    /// one with the serial number.
+    /// The name by which it is found again wherever it is plugged in; one that a person can read
+    /// comes before a number.
     pub fn stable(&self) -> Option<&str> {
-        const NUMBERS: [&str; 5] = ["wwn-", "nvme-eui.", "nvme-nvme.", "nvme-uuid.", "scsi-3"];
-        let ids = self.ids();
-        ids.min_by_key(|link| {
+        const NUMBERS: [&str; 8] = [
+            "dm-uuid-",
+            "lvm-pv-uuid-",
+            "md-uuid-",
+            "nvme-eui.",
+            "nvme-nvme.",
+            "nvme-uuid.",
+            "scsi-3",
+            "wwn-",
+        ];
+        self.ids().min_by_key(|link| {
             let id = &link[BY_ID.len()..];
             let number = NUMBERS.iter().any(|start| id.starts_with(start));
-            // `nvme-MODEL_SERIAL_1` names the namespace as well (systemd 254), the one without is the
-            // name that older ones make, too.
-            let namespace = id.starts_with("nvme-") && id.ends_with("_1");
+            // systemd 254 adds `nvme-MODEL_SERIAL_1`, with the namespace; the name without it is
+            // known to older versions, too.
+            let disk = id.rsplit_once("-part").map_or(id, |(disk, _)| disk);
+            let namespace = id.starts_with("nvme-") && disk.ends_with("_1");
             (number, namespace, *link)
         })
     }

@@ -75,7 +75,9 @@ mod tests {
     #[test]
     fn plain_names() {
         assert!(is_plain("nvme-Samsung_SSD_980_PRO_1TB_S5GX#1:0"));
-        for bad in ["", "a*", "a[b]", "a|b", "a b", "a\"", "a\\x20", "a/b", "ä", "a?"] {
+        for bad in [
+            "", "a*", "a[b]", "a|b", "a b", "a\"", "a\\x20", "a/b", "ä", "a?",
+        ] {
             assert!(!is_plain(bad), "{bad}");
         }
     }

@@ -1,0 +1,401 @@
+//! What a disk is used for on the host, or belongs to though nothing is active.
+
+use alloc::{
+    collections::BTreeSet,
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use serde::Serialize;
+
+use crate::facts::{
+    Facts,
+    blocks::{Block, Blocks, Content},
+    usage::is_vital,
+};
+
+/// One use of a disk, or of a partition of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct DiskUse {
+    /// The device that is used: the disk or one of its partitions.
+    pub device: String,
+    /// Through what.
+    pub layer: Layer,
+    /// What it is called: a mount point, a volume group, a mapping, an array, a pool.
+    pub name: Option<String>,
+    /// It is in use now, or will be at the next boot; otherwise it only belongs to something.
+    pub active: bool,
+    /// What is mounted or swapped to through it, `/home` or `swap`.
+    pub carries: Vec<String>,
+}
+
+/// Ways to use a block device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layer {
+    /// A mounted file system.
+    Mount,
+    /// Swap space.
+    Swap,
+    /// A line of /etc/fstab or /etc/crypttab: mounted or opened at the next boot.
+    Table,
+    /// A physical volume of LVM.
+    Lvm,
+    /// An encrypted volume.
+    Luks,
+    /// A member of an array: md or firmware RAID.
+    Raid,
+    /// A path of a multipath device.
+    Multipath,
+    /// A member of a ZFS pool.
+    Zfs,
+    /// A member of a btrfs of several disks.
+    Btrfs,
+    /// Part of a bcache.
+    Bcache,
+    /// A Ceph OSD.
+    Ceph,
+    /// A replica of DRBD.
+    Drbd,
+    /// Anything else that is stacked on it.
+    Stacked,
+}
+
+impl Layer {
+    /// The word of a refusal's id.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Mount => "mounted",
+            Self::Swap => "swap",
+            Self::Table => "fstab",
+            Self::Lvm => "lvm",
+            Self::Luks => "luks",
+            Self::Raid => "raid",
+            Self::Multipath => "multipath",
+            Self::Zfs => "zfs",
+            Self::Btrfs => "btrfs",
+            Self::Bcache => "bcache",
+            Self::Ceph => "ceph",
+            Self::Drbd => "drbd",
+            Self::Stacked => "held",
+        }
+    }
+}
+
+impl DiskUse {
+    /// The host does not boot or run without it.
+    pub fn is_vital(&self) -> bool {
+        self.carries.iter().any(|target| is_vital(target))
+    }
+
+    /// In words: `sdb1 is mounted on /srv`.
+    pub fn sentence(&self) -> String {
+        let Self { device, .. } = self;
+        let name = self.name.as_deref().unwrap_or_default();
+        let with = match self.carries.as_slice() {
+            [] => String::new(),
+            all => format!(" (for {})", all.join(", ")),
+        };
+        let of = if name.is_empty() {
+            String::new()
+        } else {
+            format!(" {name}")
+        };
+        match self.layer {
+            Layer::Mount => format!("{device} is mounted on {name}"),
+            Layer::Swap => format!("{device} is swap space in use"),
+            Layer::Table => format!("{device} is in {name}{with}"),
+            Layer::Lvm if self.active => {
+                format!("{device} holds the active LVM volume group{of}{with}")
+            }
+            Layer::Lvm => format!("{device} is a physical volume of LVM"),
+            Layer::Luks if self.active => {
+                format!("{device} is an encrypted volume that is open as{of}{with}")
+            }
+            Layer::Luks => format!("{device} is an encrypted volume (LUKS)"),
+            Layer::Raid if self.active => format!("{device} is part of the RAID array{of}{with}"),
+            Layer::Raid => format!("{device} is a member of a RAID array"),
+            Layer::Multipath => format!("{device} is a path of the multipath device{of}{with}"),
+            Layer::Zfs if self.active => format!("{device} is in the imported ZFS pool{of}"),
+            Layer::Zfs => format!("{device} is a member of the ZFS pool{of}"),
+            Layer::Btrfs => format!("{device} is in a btrfs with{of}{with}"),
+            Layer::Bcache => format!("{device} is part of a bcache{of}{with}"),
+            Layer::Ceph => format!("{device} is an OSD of Ceph"),
+            Layer::Drbd => format!("{device} is a replica of DRBD"),
+            Layer::Stacked => format!("{device} is held by{of}{with}"),
+        }
+    }
+}
+
+/// What `block` and, if it is a disk, its partitions are used for. Of a partition's disk only counts
+/// what uses the disk as a whole.
+pub fn uses(facts: &Facts, block: &Block) -> Vec<DiskUse> {
+    let blocks = &facts.blocks;
+    let mut found = Vec::new();
+    let whole = block.disk.as_deref().and_then(|disk| blocks.named(disk));
+    let parts = blocks.partitions(&block.name);
+    for one in whole.into_iter().chain([block]).chain(parts) {
+        of(facts, one, &mut found);
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+fn of(facts: &Facts, block: &Block, found: &mut Vec<DiskUse>) {
+    let device = &block.name;
+    let mut push = |layer, name: Option<String>, active, carries| {
+        found.push(DiskUse {
+            device: device.clone(),
+            layer,
+            name,
+            active,
+            carries,
+        });
+    };
+    for target in &block.mounts {
+        let carries = [target.clone()].into();
+        push(Layer::Mount, Some(target.clone()), true, carries);
+    }
+    if block.swap {
+        push(Layer::Swap, None, true, Vec::new());
+    }
+    for (file, place) in tables(facts, block) {
+        // A line for what is mounted anyway says nothing new.
+        if !block.mounts.contains(&place) && !block.swap {
+            push(Layer::Table, Some(file.into()), true, [place].into());
+        }
+    }
+    for holder in &block.holders {
+        let (layer, name) = held(&facts.blocks, holder);
+        let carries = carried(&facts.blocks, holder);
+        push(layer, name, true, carries);
+    }
+    if let Some(content) = block.content.value()
+        && let Some((layer, name, active)) = member(&facts.blocks, block, content)
+        && (block.holders.is_empty() || layer == Layer::Zfs)
+    {
+        push(layer, name, active, Vec::new());
+    }
+}
+
+/// What stacks `holder` on others, and what that is called.
+fn held(blocks: &Blocks, holder: &str) -> (Layer, Option<String>) {
+    let name = Some(holder.to_string());
+    if holder.starts_with("md") {
+        return (Layer::Raid, name);
+    }
+    if holder.starts_with("bcache") {
+        return (Layer::Bcache, name);
+    }
+    if holder.starts_with("drbd") {
+        return (Layer::Drbd, name);
+    }
+    let Some(mapped) = blocks.named(holder).and_then(|block| block.mapped.as_ref()) else {
+        return (Layer::Stacked, name);
+    };
+    let name = Some(mapped.name.clone());
+    match mapped.uuid.split('-').next().unwrap_or_default() {
+        "LVM" => (Layer::Lvm, Some(group(&mapped.name))),
+        "CRYPT" => (Layer::Luks, name),
+        "DMRAID" => (Layer::Raid, name),
+        "mpath" => (Layer::Multipath, name),
+        _ => (Layer::Stacked, name),
+    }
+}
+
+/// The volume group in the name of a volume: `vg--a-root` is root in vg-a (a dash in either is
+/// written twice).
+fn group(name: &str) -> String {
+    let bytes = name.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        if bytes[at] == b'-' {
+            if bytes.get(at + 1) == Some(&b'-') {
+                at += 1;
+            } else {
+                break;
+            }
+        }
+        at += 1;
+    }
+    name.get(..at).unwrap_or(name).replace("--", "-")
+}
+
+/// Mount points and swap of what is stacked on `name`, however high.
+fn carried(blocks: &Blocks, name: &str) -> Vec<String> {
+    let mut found = BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    let mut open = Vec::from([name]);
+    while let Some(name) = open.pop() {
+        let Some(block) = blocks.named(name).filter(|_| seen.insert(name)) else {
+            continue;
+        };
+        for one in core::iter::once(block).chain(blocks.partitions(name)) {
+            found.extend(one.mounts.iter().cloned());
+            if one.swap {
+                found.insert("swap".to_string());
+            }
+            open.extend(one.holders.iter().map(String::as_str));
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// What `content` says the device belongs to, and whether that is in use though sysfs shows no
+/// holder.
+fn member(
+    blocks: &Blocks,
+    block: &Block,
+    content: &Content,
+) -> Option<(Layer, Option<String>, bool)> {
+    let kind = content.kind.as_deref()?;
+    Some(match kind {
+        "LVM2_member" | "LVM1_member" => (Layer::Lvm, None, false),
+        "crypto_LUKS" => (Layer::Luks, None, false),
+        "zfs_member" => {
+            let pool = content.label.clone();
+            // Without its name it may be of any pool that is imported.
+            let imported = match &pool {
+                Some(pool) => blocks.pools.contains(pool),
+                None => !blocks.pools.is_empty(),
+            };
+            (Layer::Zfs, pool, imported)
+        }
+        "btrfs" => {
+            let same = |other: &&Block| {
+                let found = other.content.value();
+                other.name != block.name
+                    && found.is_some_and(|found| {
+                        found.kind == content.kind
+                            && found.uuid.is_some()
+                            && found.uuid == content.uuid
+                    })
+            };
+            let others: Vec<&str> = blocks
+                .all()
+                .iter()
+                .filter(same)
+                .map(|other| other.name.as_str())
+                .collect();
+            if others.is_empty() {
+                return None;
+            }
+            (Layer::Btrfs, Some(others.join(", ")), false)
+        }
+        "bcache" => (Layer::Bcache, None, false),
+        "ceph_bluestore" => (Layer::Ceph, None, false),
+        "drbd" => (Layer::Drbd, None, false),
+        "mpath_member" => (Layer::Multipath, None, false),
+        raid if raid.ends_with("_raid_member") => (Layer::Raid, None, false),
+        _ => return None,
+    })
+}
+
+/// Lines of /etc/fstab and /etc/crypttab that name `block`: the file, and what for.
+fn tables(facts: &Facts, block: &Block) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    for (file, key, value) in [("/etc/fstab", 0, 1), ("/etc/crypttab", 1, 0)] {
+        for line in facts.text(file).unwrap_or_default().lines() {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            if line.trim_start().starts_with('#') {
+                continue;
+            }
+            if let (Some(key), Some(value)) = (fields.get(key), fields.get(value))
+                && is_named(&facts.blocks, block, key)
+            {
+                let swap = fields.get(2).is_some_and(|kind| *kind == "swap");
+                let place = if swap { "swap" } else { value };
+                // The kernel's way to write a blank (fstab(5)).
+                found.push((file, place.replace("\\040", " ")));
+            }
+        }
+    }
+    found
+}
+
+/// `spec` is a name of `block`, as fstab(5) and crypttab(5) write it.
+fn is_named(blocks: &Blocks, block: &Block, spec: &str) -> bool {
+    if spec.starts_with('/') {
+        return blocks
+            .at(spec)
+            .is_some_and(|found| found.name == block.name);
+    }
+    let Some(((key, value), content)) = spec.split_once('=').zip(block.content.value()) else {
+        return false;
+    };
+    let value = value.trim_matches('"');
+    let known = match key {
+        "UUID" => &content.uuid,
+        "LABEL" => &content.label,
+        "PARTUUID" => &content.part_uuid,
+        "PARTLABEL" => &content.part_label,
+        _ => return false,
+    };
+    known
+        .as_deref()
+        .is_some_and(|known| known.eq_ignore_ascii_case(value))
+}
+
+/// The type of the partition that Windows makes beside its own (GPT).
+const MSR: &str = "e3c9e316-0b5c-4db8-817d-f92df00215ae";
+
+/// The disk holds a Windows, by its partitions: its reserved one, or a file system only Windows
+/// starts from.
+pub fn holds_windows(blocks: &Blocks, block: &Block) -> bool {
+    let parts = blocks.partitions(&block.name);
+    core::iter::once(block)
+        .chain(parts)
+        .filter_map(|one| one.content.value())
+        .any(|content| {
+            let kind = content.kind.as_deref().unwrap_or_default();
+            let msr = content.part_type.as_deref() == Some(MSR);
+            msr || kind.eq_ignore_ascii_case("ntfs") || kind.eq_ignore_ascii_case("bitlocker")
+        })
+}
+
+/// A partition of the disk is encrypted by Windows (`ID_FS_TYPE=BitLocker`, libblkid 2.33).
+pub fn holds_bitlocker(blocks: &Blocks, block: &Block) -> bool {
+    let parts = blocks.partitions(&block.name);
+    let mut all = core::iter::once(block).chain(parts);
+    all.any(|one| {
+        let content = one.content.value();
+        content.is_some_and(|content| {
+            content
+                .kind
+                .as_deref()
+                .is_some_and(|kind| kind.eq_ignore_ascii_case("bitlocker"))
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn groups_of_volumes() {
+        for (name, expected) in [
+            ("vg-root", "vg"),
+            ("vg--a-root", "vg-a"),
+            ("vg--a--b-x--y", "vg-a-b"),
+            ("vg", "vg"),
+            ("", ""),
+        ] {
+            assert_eq!(group(name), expected, "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_group_is_found_again(
+            group_name in "[a-zä][a-z-]{0,8}[a-z]",
+            volume in "[a-z][a-z-]{0,8}[a-z]",
+        ) {
+            let twice = |name: &str| name.replace('-', "--");
+            let mapped = format!("{}-{}", twice(&group_name), twice(&volume));
+            prop_assert_eq!(group(&mapped), group_name);
+        }
+    }
+}
