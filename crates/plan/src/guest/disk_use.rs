@@ -138,7 +138,17 @@ pub fn uses(facts: &Facts, block: &Block) -> Vec<DiskUse> {
         of(facts, one, &mut found);
     }
     found.sort();
-    found.dedup();
+    // Each volume of a group is a holder of its own.
+    found.dedup_by(|next, one| {
+        let same = (&next.device, next.layer, &next.name, next.active)
+            == (&one.device, one.layer, &one.name, one.active);
+        if same {
+            one.carries.append(&mut next.carries);
+            one.carries.sort();
+            one.carries.dedup();
+        }
+        same
+    });
     found
 }
 
