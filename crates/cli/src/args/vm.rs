@@ -72,7 +72,7 @@ impl From<Kind> for facts::CoreKind {
 pub(crate) struct Kib(pub(crate) u64);
 
 /// `16G`, `16GiB`, `8192M`: units are powers of 1024, as in QEMU and libvirt's `unit='GiB'`.
-fn memory(text: &str) -> Result<Kib, String> {
+pub(crate) fn memory(text: &str) -> Result<Kib, String> {
     let end = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());

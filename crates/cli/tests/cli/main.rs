@@ -23,4 +23,5 @@ mod setup;
 mod status;
 mod undo;
 mod verify;
+mod vm_new;
 mod vm_pin;

@@ -49,7 +49,7 @@ pub(super) fn run(args: &New, global: &Global, out: &mut Out) -> Result<Outcome>
         host::reading(global)?
     } else {
         let host = host::writing(global, "vm new")?;
-        carry::only_here(&host, "vm new")?;
+        carry::only_here(&host, global, "vm new")?;
         host
     };
     let (wish, making) = wish::read(args)?;
@@ -231,7 +231,7 @@ fn ask(
         let text = input::text(file)?;
         return Ok((Capabilities::parse(&text).map(Some), exists));
     }
-    if !host.is_live() {
+    if !host.is_live() && !global.sample_tools {
         return Ok((Ok(None), exists));
     }
     match libvirt.ask(&capabilities::QUESTION) {
