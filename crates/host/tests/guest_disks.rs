@@ -7,7 +7,10 @@ mod observe_builder;
 use disk_builder::*;
 use observe_builder::Pci;
 use passthru_host::observe::{Wanted, observe};
-use passthru_plan::guest::{Guest, spec::*};
+use passthru_plan::{
+    Measured,
+    guest::{Guest, spec::*},
+};
 
 /// For each disk: its letter, the refusal, a piece of the reason, a piece of the way out.
 const USED: [(char, &str, &str, &str); 18] = [
@@ -284,6 +287,29 @@ fn a_free_nvme_disk_can_go_with_its_controller() {
     });
     let guest = plan(&facts(&host), &disk).unwrap();
     assert_eq!(note(&guest, "guest.disk.nvme"), None);
+}
+
+#[test]
+fn a_controller_does_not_go_with_a_disk_that_is_in_use() {
+    let mut facts = facts(&host());
+    let mut wish = wish(Vec::new());
+    wish.with = vec!["02:00.0".parse().unwrap()];
+    plan(&facts, &wish).unwrap();
+    // A volume group that is active, and nothing of it mounted.
+    let blocks = match &mut facts.blocks.devices {
+        Measured::Value(blocks) => blocks,
+        Measured::NotMeasured(why) => panic!("{why}"),
+    };
+    let disk = blocks.iter_mut().find(|block| block.name == "nvme1n1");
+    disk.unwrap().holders.push("dm-4".into());
+    let refusals = plan(&facts, &wish).unwrap_err();
+    assert_eq!(refusals.len(), 1);
+    assert_eq!(refusals[0].id, "guest.disk.lvm");
+    assert!(
+        refusals[0].why.contains("volume group store"),
+        "{}",
+        refusals[0].why
+    );
 }
 
 #[test]

@@ -4,18 +4,14 @@
 use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 
 use super::{
-    disk_list,
-    disk_use::{self, DiskUse, Layer},
+    disk_find, disk_notes,
+    disk_use::{DiskUse, Layer},
     plan::Draft,
     spec::{Storage, Wish},
 };
-use crate::{
-    facts::{
-        Facts,
-        blocks::{BY_ID, Block, Transport},
-    },
-    pci::Address,
-    rules::groups,
+use crate::facts::{
+    Facts,
+    blocks::{BY_ID, Block},
 };
 
 /// The device that `storage` names, with every reason against it in `draft`; `None` if it is not
@@ -63,8 +59,8 @@ pub(super) fn check<'a>(
         );
     }
     used(draft, facts, block, storage);
-    controller(draft, facts, wish, block, path);
-    notes(draft, facts, wish, block, storage);
+    disk_notes::controller(draft, facts, wish, block, path);
+    disk_notes::notes(draft, facts, wish, block, storage);
     Some(block)
 }
 
@@ -116,7 +112,7 @@ fn name(draft: &mut Draft, block: &Block, path: &str) {
 /// Nothing of the host uses it, and nothing of the host is on it.
 fn used(draft: &mut Draft, facts: &Facts, block: &Block, storage: &Storage) {
     let path = &storage.path;
-    let uses = disk_use::uses(facts, block);
+    let uses = disk_find::uses(facts, block);
     if uses.iter().any(DiskUse::is_vital) {
         draft.refuse(
             "guest.disk.host",
@@ -217,109 +213,28 @@ fn way_out(layer: Layer, active: bool, uses: &[DiskUse], path: &str) -> String {
     }
 }
 
-/// A disk whose controller the guest owns is gone from the host.
-fn controller(draft: &mut Draft, facts: &Facts, wish: &Wish, block: &Block, path: &str) {
-    let given = |address: &Address| wish.with.iter().any(|with| with.address == *address);
-    if let Some(address) = block.functions.iter().find(|address| given(address)) {
-        draft.refuse(
-            "guest.disk.twice",
-            format!(
-                "{path} hangs on {address}, which the guest is to own as well: then the host has no \
-                 such disk any more."
-            ),
-            format!("Say one of the two: --with {address}, or --disk."),
-        );
-        return;
-    }
-    if block.transport != Some(Transport::Nvme) || block.disk.is_some() {
-        return;
-    }
-    let [address] = block.functions.as_slice() else {
-        return;
-    };
-    // It goes alone, nothing else of the host hangs on it, and its group is free.
-    let group = facts
-        .function(*address)
-        .and_then(|function| facts.group(function.group?));
-    let free = group.is_some_and(|group| groups::blockers(facts, group, &[*address]).is_empty());
-    let alone = facts
-        .blocks
-        .all()
-        .iter()
-        .all(|other| !other.functions.contains(address) || same_disk(other, block));
-    if free && alone && facts.uses_of(*address).next().is_none() {
-        draft.note(
-            "guest.disk.nvme",
-            format!(
-                "Its controller can be the guest's own: --with {address} in place of --disk {path}. \
-                 That is faster, and the guest sees the disk as it is (temperature, firmware); it \
-                 needs the disk's driver, which Windows 10 and every Linux have."
-            ),
-        );
-    }
-}
-
-fn same_disk(one: &Block, disk: &Block) -> bool {
-    one.name == disk.name || one.disk.as_deref() == Some(disk.name.as_str())
-}
-
-fn notes(draft: &mut Draft, facts: &Facts, wish: &Wish, block: &Block, storage: &Storage) {
-    let path = &storage.path;
-    let blocks = &facts.blocks;
-    if let Some(why) = block.content.why_not() {
-        draft.note(
-            "guest.disk.unread",
-            format!(
-                "What is on {path} is not known ({why}). That nothing has it open is known; whether \
-                 it is part of an array or an encrypted volume is not: blkid --probe /dev/{} tells.",
-                block.name
-            ),
-        );
-    }
-    if block.disk.is_some() {
-        draft.note(
-            "guest.disk.partition",
-            format!(
-                "{path} is a partition. The guest sees it as a whole disk and puts a partition table \
-                 into it, so what it installs there starts in a guest only; the other partitions \
-                 stay with the host."
-            ),
-        );
-    }
-    let holds = disk_list::holds(facts, block);
-    if !storage.transplant && !holds.is_empty() {
-        draft.note(
-            "guest.disk.data",
-            format!(
-                "{path} is not empty ({}): what the guest's installer writes there is final.",
-                holds.join(", ")
-            ),
-        );
-    }
-    if block.transport == Some(Transport::Usb) || block.removable {
-        draft.note(
-            "guest.disk.removable",
-            format!("{path} can be pulled out; a guest that runs from it then stops dead."),
-        );
-    }
-    if disk_use::holds_bitlocker(blocks, block) {
-        draft.note(
-            "guest.disk.bitlocker",
-            format!(
-                "{path} is encrypted with BitLocker, and the guest's TPM is not the one that has its \
-                 key: have the recovery key at hand, or suspend BitLocker in that Windows first."
-            ),
-        );
-    }
-    if wish.os.is_windows() && disk_use::holds_windows(blocks, block) {
-        draft.note(
-            "guest.disk.windows",
-            format!(
-                "{path} holds a Windows, so it is SATA: without a virtio driver it would not start. \
-                 Shut that Windows down for good before (shutdown /s /t 0), or what it keeps for a \
-                 fast start is lost. For virtio later: start it once with a second, small virtio disk \
-                 and install the driver from virtio-win, then change the bus of this one."
-            ),
-        );
+/// Disks that go with a controller which the guest is to own: nothing of the host may have them open.
+/// What is mounted or swapped to is refused with the controller itself.
+pub(super) fn with_controllers(draft: &mut Draft, facts: &Facts, wish: &Wish) {
+    let given = wish.with.iter().map(|with| with.address);
+    for address in given.filter(|&address| facts.uses_of(address).next().is_none()) {
+        let disks = facts.blocks.all().iter().filter(|block| block.is_disk());
+        for disk in disks.filter(|disk| disk.functions.contains(&address)) {
+            let mut uses = disk_find::uses(facts, disk);
+            uses.retain(|one| one.active);
+            if let Some(first) = uses.first() {
+                draft.refuse(
+                    &format!("guest.disk.{}", first.layer.word()),
+                    format!(
+                        "The host uses a disk behind {address}: {}.",
+                        sentences(&uses)
+                    ),
+                    format!(
+                        "Take {} out of use first, or leave out --with {address}.",
+                        disk.name
+                    ),
+                );
+            }
+        }
     }
 }

@@ -8,10 +8,7 @@ use alloc::{
 };
 use serde::Serialize;
 
-use super::{
-    disk::can_move,
-    disk_use::{self, DiskUse},
-};
+use super::{disk::can_move, disk_find, disk_use::DiskUse};
 use crate::{
     facts::{Block, Facts, Transport},
     pci::Address,
@@ -65,7 +62,7 @@ pub fn list(facts: &Facts) -> Vec<Listed> {
 }
 
 fn listed(facts: &Facts, block: &Block) -> Listed {
-    let uses = disk_use::uses(facts, block);
+    let uses = disk_find::uses(facts, block);
     let state = if uses.iter().any(DiskUse::is_vital) {
         State::Host
     } else if uses.iter().any(|one| one.active || !can_move(one.layer)) {

@@ -36,16 +36,22 @@ pub struct Leave {
     pub notes: Vec<Notice>,
 }
 
-/// Puts what `guest` needs in front of the other changes of `plan`.
-pub fn add(facts: &Facts, guest: &Guest, plan: &mut Plan) {
+/// Puts what `guest` needs in front of the other changes of `plan`, and what its owner has to do among
+/// the notes of both.
+pub fn add(facts: &Facts, guest: &mut Guest, plan: &mut Plan) {
     let paths: Vec<&str> = guest
         .disks
         .iter()
         .filter(|disk| disk.is_device() && !disk.cdrom)
         .map(|disk| disk.path.as_str())
         .collect();
-    let leave = leave(facts, &guest.name, &paths);
+    let mut leave = leave(facts, &guest.name, &paths);
+    if guest.os.is_windows() {
+        // Which knows no LVM.
+        leave.notes.retain(|note| note.id != LVM);
+    }
     plan.changes.splice(0..0, leave.changes);
+    guest.notes.extend(leave.notes.iter().cloned());
     plan.notices.extend(leave.notes);
 }
 
@@ -220,6 +226,9 @@ fn is_uuid(uuid: &str) -> bool {
     uuid.len() >= 4 && uuid.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
+/// The note about LVM.
+const LVM: &str = "guest.disk.lvm-filter";
+
 /// LVM looks for its volumes on every disk, unless it keeps a list of its own. Its configuration is
 /// in the initramfs as well, so this one is left to a person.
 fn lvm(facts: &Facts, blocks: &[(&str, &Block)], leave: &mut Leave) {
@@ -258,7 +267,7 @@ fn lvm(facts: &Facts, blocks: &[(&str, &Block)], leave: &mut Leave) {
     };
     note(
         leave,
-        "guest.disk.lvm-filter",
+        LVM,
         format!(
             "If the guest uses LVM, the host would activate its volumes, too. To keep it from that, \
              add to global_filter in the section devices of /etc/lvm/lvm.conf: {}; then {again}.",

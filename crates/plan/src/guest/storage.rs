@@ -3,7 +3,7 @@
 use alloc::{collections::BTreeSet, format, vec::Vec};
 
 use super::{
-    disk, disk_use, names,
+    disk, disk_notes, names,
     plan::Draft,
     spec::{Bus, Disk, Format, Os, Storage, Wish},
 };
@@ -43,7 +43,7 @@ pub(super) fn disks(draft: &mut Draft, facts: &Facts, wish: &Wish) -> Vec<Disk> 
         };
         // A Windows that never saw virtio does not start from it, whatever drivers lie at hand.
         let windows = wish.os.is_windows()
-            && block.is_some_and(|block| disk_use::holds_windows(&facts.blocks, block));
+            && block.is_some_and(|block| disk_notes::holds_windows(&facts.blocks, block));
         if let Some(block) = block {
             twice(draft, &devices, block, &storage.path);
             devices.push(block);
@@ -56,6 +56,7 @@ pub(super) fn disks(draft: &mut Draft, facts: &Facts, wish: &Wish) -> Vec<Disk> 
             boot: disks.is_empty().then_some(1),
         });
     }
+    disk::with_controllers(draft, facts, wish);
     if wish.disks.is_empty() {
         draft.note(
             "guest.no-disk",

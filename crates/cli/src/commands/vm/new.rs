@@ -68,11 +68,11 @@ pub(super) fn run(args: &New, global: &Global, out: &mut Out) -> Result<Outcome>
         .map_err(|refusal| vec![refusal])
         .and_then(|offered| guest::plan(&facts, &wish, offered.as_ref()));
     let plan = match (planned, making) {
-        (Ok(guest), Ok(making)) => {
+        (Ok(mut guest), Ok(making)) => {
             document.xml = Some(domain(&guest));
             document.qemu = Some(command_line(&guest, &Files::debian(&guest)));
             let plan = define(&guest, &making, exists).map(|mut plan| {
-                leave::add(&facts, &guest, &mut plan);
+                leave::add(&facts, &mut guest, &mut plan);
                 plan
             });
             // Only what is there to stay is worth waking a disk for.
