@@ -2,7 +2,10 @@
 
 use std::io;
 
-use passthru_plan::guest::disk_list::{Listed, State, size};
+use passthru_plan::guest::{
+    disk_list::{Listed, State, size},
+    disk_use::DiskUse,
+};
 
 use super::text::{Line, Style};
 use crate::out::Out;
@@ -58,7 +61,7 @@ fn one(out: &mut Out, disk: &Listed) -> io::Result<()> {
         State::Unusable if disk.bytes == 0 => (Style::Dim, "no medium in it".to_owned()),
         State::Unusable => (Style::Dim, "it cannot be written".to_owned()),
     };
-    let sentences: Vec<String> = disk.uses.iter().map(|one| one.sentence()).collect();
+    let sentences: Vec<String> = disk.uses.iter().map(DiskUse::sentence).collect();
     let text = format!("{state} {}", sentences.join("; "));
     out.wrapped(Line::new().plain("  "), style, text.trim_end())
 }

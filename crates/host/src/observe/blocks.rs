@@ -81,7 +81,7 @@ fn is_none(name: &str) -> bool {
         rest.trim_start_matches(|c: char| c.is_ascii_digit())
             .starts_with('c')
     });
-    path || NONE.iter().any(|start| numbered(start))
+    path || NONE.iter().any(numbered)
 }
 
 fn one(root: &Root, name: String) -> Block {

@@ -1,10 +1,6 @@
 //! A use of a disk, and how it is said.
 
-use alloc::{
-    format,
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{format, string::String, vec::Vec};
 use serde::Serialize;
 
 use crate::facts::usage::is_vital;
