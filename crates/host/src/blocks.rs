@@ -73,9 +73,7 @@ impl FreeError {
 /// If it is missing, no block device, or cannot be opened for another reason than being in use.
 pub fn is_free(root: &Root, path: &str) -> Result<Free, FreeError> {
     // What it is comes first: opening another kind of device could do anything.
-    let node = root.open_at(path, OFlags::PATH, Mode::empty())?;
-    let stat = fstat(&node).map_err(|errno| root.error(path, errno))?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::BlockDevice {
+    if kind(root, path)? != FileType::BlockDevice {
         return Err(FreeError::NotBlock(
             root.display(path).display().to_string(),
         ));
@@ -90,6 +88,14 @@ pub fn is_free(root: &Root, path: &str) -> Result<Free, FreeError> {
         Err(error) => return Err(error.into()),
     };
     Ok(Free { exclusive, openers })
+}
+
+/// What `path` is. The descriptor is closed again: among those who have the device open, passthru must
+/// not find itself.
+fn kind(root: &Root, path: &str) -> Result<FileType, PathError> {
+    let node = root.open_at(path, OFlags::PATH, Mode::empty())?;
+    let stat = fstat(&node).map_err(|errno| root.error(path, errno))?;
+    Ok(FileType::from_raw_mode(stat.st_mode))
 }
 
 /// The kernel's names of a disk and its partitions.
@@ -167,6 +173,31 @@ mod tests {
         let pids: Vec<u32> = found.iter().map(|opener| opener.pid).collect();
         assert_eq!(pids, [7, 8]);
         assert_eq!(found[0].name, "qemu");
+    }
+
+    /// With a real device, where the machine has one that root may open.
+    #[test]
+    fn passthru_does_not_find_itself() {
+        const DEVICE: &str = "/dev/loop7";
+        let root = Root::open(std::path::Path::new("/")).unwrap();
+        let Ok(free) = is_free(&root, DEVICE) else {
+            println!("skipped: {DEVICE} cannot be opened here");
+            return;
+        };
+        let own = std::process::id();
+        assert!(free.openers.iter().all(|opener| opener.pid != own));
+        // But who else has it open.
+        let mut other = std::process::Command::new("sleep")
+            .arg("60")
+            .stdin(std::fs::File::open(DEVICE).unwrap())
+            .spawn()
+            .unwrap();
+        let found = is_free(&root, DEVICE);
+        other.kill().unwrap();
+        other.wait().unwrap();
+        let found = found.unwrap();
+        assert!(found.openers.iter().any(|opener| opener.pid == other.id()));
+        assert!(!found.is_free());
     }
 
     #[test]

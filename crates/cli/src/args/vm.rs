@@ -1,6 +1,7 @@
 //! `passthru vm`.
 
 pub(crate) mod new;
+pub(crate) mod show;
 
 use clap::{Args, Subcommand, ValueEnum};
 use passthru_plan::{Address, facts};
@@ -21,6 +22,8 @@ pub(crate) enum What {
     New(Box<new::New>),
     /// List the host's disks: the name to give to a guest, and what uses each.
     Disks,
+    /// Show a guest of libvirt: its XML, or a script that starts it without libvirt.
+    Show(show::Show),
 }
 
 /// `passthru vm pin`.

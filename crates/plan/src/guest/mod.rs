@@ -12,6 +12,7 @@ mod disk_notes;
 pub mod disk_use;
 pub mod domain;
 pub mod element;
+pub mod from_domain;
 pub mod hugepages;
 pub mod hyperv;
 pub mod image;

@@ -5,6 +5,7 @@ mod disks;
 mod free;
 mod new;
 mod pin;
+mod show;
 mod wish;
 
 use crate::{
@@ -22,5 +23,6 @@ pub(super) fn run(args: &Vm, global: &Global, out: &mut Out) -> Result<Outcome> 
         What::Pin(args) => pin::run(args, global, out),
         What::Disks => disks::run(global, out),
         What::New(args) => new::run(args, global, out),
+        What::Show(args) => show::run(args, global, out),
     }
 }
