@@ -157,6 +157,31 @@ fn the_disk_the_host_runs_from_is_refused_once() {
 }
 
 #[test]
+fn a_host_on_zfs_keeps_its_disks() {
+    let host = host();
+    let mounts: String = (0..9)
+        .map(|n| format!("4{n} 22 0:5{n} / /data/{n} rw - zfs rpool/data/{n} rw\n"))
+        .collect();
+    host.file(
+        "proc/self/mountinfo",
+        format!("22 1 0:49 / / rw - zfs rpool/ROOT rw\n{mounts}"),
+    )
+    .file("proc/spl/kstat/zfs/rpool/state", "ONLINE\n")
+    .file(
+        "run/udev/data/b8:81",
+        "E:ID_FS_TYPE=zfs_member\nE:ID_FS_LABEL=rpool\n",
+    );
+    let refusals = plan(&facts(&host), &wish(vec![storage(&by_id('e'))])).unwrap_err();
+    assert_eq!(refusals.len(), 1);
+    assert_eq!(refusals[0].id, "guest.disk.host");
+    let why = &refusals[0].why;
+    assert!(
+        why.contains("ZFS pool rpool (for /, /data/0, /data/1, /data/2 and 6 more)"),
+        "{why}"
+    );
+}
+
+#[test]
 fn a_system_is_taken_over_unless_something_is_open() {
     let facts = facts(&host());
     let taken = |letter| {

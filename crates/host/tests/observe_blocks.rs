@@ -37,7 +37,13 @@ fn what_a_disk_is() {
         disk("sdg3").content.value().unwrap().label.as_deref(),
         Some("My Windows")
     );
-    assert_eq!(facts.blocks.pools, ["tank"]);
+    let pools: Vec<&str> = facts
+        .blocks
+        .pools
+        .iter()
+        .map(|pool| pool.name.as_str())
+        .collect();
+    assert_eq!(pools, ["tank"]);
     // A volume is found by every name it has.
     for path in [
         "/dev/dm-1",

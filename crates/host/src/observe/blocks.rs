@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use passthru_plan::{
     Measured,
-    facts::blocks::{Block, Blocks, Content, Mapped, Transport},
+    facts::blocks::{Block, Blocks, Content, Mapped, Pool, Transport},
     text::udev,
 };
 
@@ -26,7 +26,7 @@ pub(super) fn observe(root: &Root, storage: &Storage) -> Blocks {
             Ok(names) => Measured::Value(devices(root, storage, names)),
             Err(error) => super::not(root, BLOCK, &error),
         },
-        pools: pools(root),
+        pools: pools(root, storage),
         os_prober: exists(&["/usr/bin/os-prober"]),
         udisks: exists(&[
             "/usr/lib/udev/rules.d/80-udisks2.rules",
@@ -37,13 +37,29 @@ pub(super) fn observe(root: &Root, storage: &Storage) -> Blocks {
     }
 }
 
-/// Names of imported pools: the directories with a file `state` (OpenZFS, spa_stats.c); those
-/// without are counters of the whole module.
-fn pools(root: &Root) -> Vec<String> {
+/// Imported pools: the directories with a file `state` (OpenZFS, spa_stats.c); those without are
+/// counters of the whole module.
+fn pools(root: &Root, storage: &Storage) -> Vec<Pool> {
     const ZFS: &str = "/proc/spl/kstat/zfs";
     let mut names = root.list(ZFS).unwrap_or_default();
     names.retain(|name| root.exists(&format!("{ZFS}/{name}/state")));
-    names
+    let mut pools: BTreeMap<String, Vec<String>> =
+        names.into_iter().map(|name| (name, Vec::new())).collect();
+    let mounts = storage.mounts.value().into_iter().flatten();
+    for mount in mounts.filter(|mount| mount.kind == "zfs") {
+        // What is mounted is imported, whatever the counters show.
+        let name = mount.source.split('/').next().unwrap_or_default();
+        let places = pools.entry(name.to_owned()).or_default();
+        places.push(mount.target.clone());
+    }
+    pools
+        .into_iter()
+        .map(|(name, mut mounts)| {
+            mounts.sort();
+            mounts.dedup();
+            Pool { name, mounts }
+        })
+        .collect()
 }
 
 fn devices(root: &Root, storage: &Storage, names: Vec<String>) -> Vec<Block> {

@@ -13,7 +13,7 @@ pub struct Blocks {
     pub devices: Measured<Vec<Block>>,
     /// ZFS pools that are imported (directories of /proc/spl/kstat/zfs). Which disks hold a pool no
     /// file tells; the labels in [`Content`] do.
-    pub pools: Vec<String>,
+    pub pools: Vec<Pool>,
     /// os-prober is installed: grub-mkconfig looks for systems on every disk.
     pub os_prober: bool,
     /// udisks is installed: desktops offer to mount what it shows.
@@ -23,6 +23,15 @@ pub struct Blocks {
     /// /etc/lvm/devices/system.devices exists: LVM looks at the devices it names and no others
     /// (lvmdevices(8), since 2.03.12).
     pub lvm_devices: bool,
+}
+
+/// An imported ZFS pool.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Pool {
+    /// Its name.
+    pub name: String,
+    /// Where its file systems are mounted.
+    pub mounts: Vec<String>,
 }
 
 /// One block device.

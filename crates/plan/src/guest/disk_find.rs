@@ -70,7 +70,10 @@ fn of(facts: &Facts, block: &Block, found: &mut Vec<DiskUse>) {
         && let Some((layer, name, active)) = member(&facts.blocks, block, content)
         && (block.holders.is_empty() || layer == Layer::Zfs)
     {
-        push(layer, name, active, Vec::new());
+        let mut pools = facts.blocks.pools.iter();
+        let pool = pools.find(|pool| layer == Layer::Zfs && Some(&pool.name) == name.as_ref());
+        let carries = pool.map(|pool| pool.mounts.clone()).unwrap_or_default();
+        push(layer, name, active, carries);
     }
 }
 
@@ -152,7 +155,7 @@ fn member(
             let pool = content.label.clone();
             // Without its name it may be of any pool that is imported.
             let imported = match &pool {
-                Some(pool) => blocks.pools.contains(pool),
+                Some(name) => blocks.pools.iter().any(|pool| pool.name == *name),
                 None => !blocks.pools.is_empty(),
             };
             (Layer::Zfs, pool, imported)

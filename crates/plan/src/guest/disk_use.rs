@@ -73,6 +73,9 @@ impl Layer {
     }
 }
 
+/// Mount points named in a sentence; a pool may have a thousand.
+const MOST: usize = 4;
+
 impl DiskUse {
     /// The host does not boot or run without it.
     pub fn is_vital(&self) -> bool {
@@ -85,6 +88,11 @@ impl DiskUse {
         let name = self.name.as_deref().unwrap_or_default();
         let with = match self.carries.as_slice() {
             [] => String::new(),
+            [start @ .., _] if start.len() >= MOST => format!(
+                " (for {} and {} more)",
+                start[..MOST].join(", "),
+                self.carries.len() - MOST
+            ),
             all => format!(" (for {})", all.join(", ")),
         };
         let of = if name.is_empty() {
@@ -107,7 +115,7 @@ impl DiskUse {
             Layer::Raid if self.active => format!("{device} is part of the RAID array{of}{with}"),
             Layer::Raid => format!("{device} is a member of a RAID array"),
             Layer::Multipath => format!("{device} is a path of the multipath device{of}{with}"),
-            Layer::Zfs if self.active => format!("{device} is in the imported ZFS pool{of}"),
+            Layer::Zfs if self.active => format!("{device} is in the imported ZFS pool{of}{with}"),
             Layer::Zfs => format!("{device} is a member of the ZFS pool{of}"),
             Layer::Btrfs => format!("{device} is in a btrfs with{of}{with}"),
             Layer::Bcache => format!("{device} is part of a bcache{of}{with}"),
