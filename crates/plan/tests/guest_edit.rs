@@ -269,6 +269,7 @@ fn what_the_host_cannot_give_is_refused() {
     let disk = |path: &str| Edit::AddDisk {
         path: path.into(),
         bus: Bus::Sata,
+        transplant: false,
     };
     assert_eq!(no(disk("/dev/sda")), ["guest.edit.disk.path"]);
     assert_eq!(
@@ -423,7 +424,7 @@ proptest! {
     fn any_path_is_read_back(name in "[^/\\p{Cc}]{1,40}") {
         let path = format!("/dev/disk/by-id/{name}");
         let facts = host();
-        let wish = Edit::AddDisk { path: path.clone(), bus: Bus::Virtio };
+        let wish = Edit::AddDisk { path: path.clone(), bus: Bus::Virtio, transplant: false };
         if let Ok(edited) = edit(&facts, &fixture("crlf.xml"), &[wish]) {
             let document = roxmltree::Document::parse(&edited.xml).unwrap();
             let found = document

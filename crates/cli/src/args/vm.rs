@@ -20,6 +20,8 @@ pub(crate) enum What {
     Pin(Pin),
     /// Make a guest that owns a card.
     New(Box<new::New>),
+    /// List the host's disks: the name to give to a guest, and what uses each.
+    Disks,
     /// Show a guest of libvirt: its XML, or a script that starts it without libvirt.
     Show(show::Show),
 }

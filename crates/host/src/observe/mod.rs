@@ -6,6 +6,7 @@
 //! [`Facts::unreadable`].
 
 mod block;
+mod blocks;
 mod boot;
 mod candidates;
 mod display;
@@ -64,6 +65,8 @@ pub struct Wanted {
     pub host: bool,
     /// Cores, threads and caches; memory nodes come with `host`.
     pub cpus: bool,
+    /// Block devices and who uses them.
+    pub blocks: bool,
     /// Open the initramfs of every installed kernel.
     pub images: bool,
     /// Lines of the kernel's and libvirt's logs that match a known symptom.
@@ -80,6 +83,7 @@ impl Wanted {
             monitors: false,
             host: false,
             cpus: false,
+            blocks: false,
             images: false,
             log: false,
         }
@@ -94,6 +98,7 @@ impl Wanted {
             monitors: true,
             host: false,
             cpus: false,
+            blocks: false,
             images: false,
             log: false,
         }
@@ -108,10 +113,21 @@ impl Wanted {
         }
     }
 
+    /// Disks, and the configuration that names them.
+    pub const fn disks() -> Self {
+        Self {
+            usage: true,
+            host: true,
+            blocks: true,
+            ..Self::functions()
+        }
+    }
+
     /// What planning a guest needs.
     pub const fn guest() -> Self {
         Self {
             cpus: true,
+            blocks: true,
             log: false,
             ..Self::all()
         }
@@ -121,6 +137,7 @@ impl Wanted {
     pub const fn capture() -> Self {
         Self {
             cpus: true,
+            blocks: true,
             ..Self::all()
         }
     }
@@ -149,10 +166,14 @@ pub fn observe(root: &Root, wanted: Wanted) -> Facts {
     if wanted.names {
         names::fill(root, &mut facts.functions);
     }
-    let storage = (wanted.usage || wanted.host).then(|| block::Storage::observe(root));
+    let storage =
+        (wanted.usage || wanted.host || wanted.blocks).then(|| block::Storage::observe(root));
     if let (Some(storage), true) = (&storage, wanted.usage) {
         (facts.uses, facts.keyboard_elsewhere) = usage::observe(root, storage, &facts.functions);
         facts.usb = usb::observe(root);
+    }
+    if let (Some(storage), true) = (&storage, wanted.blocks) {
+        facts.blocks = blocks::observe(root, storage);
     }
     if let (Some(storage), true) = (&storage, wanted.host) {
         facts.iommu = iommu::observe(root);

@@ -78,6 +78,7 @@ pub fn pairs() -> Vec<(Edit, Edit)> {
     let disk = |bus| Edit::AddDisk {
         path: path.into(),
         bus,
+        transplant: false,
     };
     let keyboard = "/dev/input/by-id/usb-Sample-event-kbd";
     let mouse = "/dev/input/by-path/pci-0-event-mouse";

@@ -1,6 +1,8 @@
 //! `passthru vm`: guests, one file per verb.
 
 mod carry;
+mod disks;
+mod free;
 mod new;
 mod pin;
 mod show;
@@ -19,6 +21,7 @@ use crate::{
 pub(super) fn run(args: &Vm, global: &Global, out: &mut Out) -> Result<Outcome> {
     match &args.what {
         What::Pin(args) => pin::run(args, global, out),
+        What::Disks => disks::run(global, out),
         What::New(args) => new::run(args, global, out),
         What::Show(args) => show::run(args, global, out),
     }

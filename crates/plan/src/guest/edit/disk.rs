@@ -7,29 +7,30 @@ use roxmltree::Node;
 use super::{
     super::{
         devices::disk_element,
-        existing::{child, devices},
+        disk,
+        existing::{child, devices, hostdevs},
         names,
-        spec::{Bus, Disk, Format},
+        spec::{Bus, Disk, Format, Os, Storage, Wish},
     },
     Job,
 };
+use crate::{Selector, pci::Address};
 
-pub(super) fn add(job: &mut Job<'_, '_>, path: &str, bus: Bus) {
+pub(super) fn add(job: &mut Job<'_, '_>, path: &str, bus: Bus, transplant: bool) {
     if job.draft.check(names::path(path, "a disk")).is_none() {
         return;
     }
-    let Some(name) = path
-        .strip_prefix("/dev/disk/by-id/")
-        .filter(|n| !n.is_empty())
-    else {
+    let device = ["/dev/disk/by-", "/dev/mapper/", "/dev/md/", "/dev/zvol/"];
+    let measured = job.facts.blocks.devices.value().is_some();
+    if !path.starts_with("/dev/") || !measured && !device.iter().any(|at| path.starts_with(at)) {
         job.draft.refuse(
             "guest.edit.disk.path",
             format!("{path} is no lasting name of a disk: names such as /dev/sda change places."),
             "Name it as in ls /dev/disk/by-id, such as /dev/disk/by-id/nvme-….",
         );
         return;
-    };
-    if partition(name) {
+    }
+    if partition(path) {
         job.draft.refuse(
             "guest.edit.disk.partition",
             format!("{path} is a partition, and the guest would look for partitions inside it."),
@@ -38,6 +39,18 @@ pub(super) fn add(job: &mut Job<'_, '_>, path: &str, bus: Bus) {
         return;
     }
     if of_path(job.domain, path).next().is_some() {
+        return;
+    }
+    let card = hostdevs(job.domain).first().map(|one| one.host);
+    let card = Selector::at(card.unwrap_or(Address::new(0, 0, 0, 0)));
+    let wish = Wish::new("edited", Os::Other, 0, card);
+    let storage = Storage {
+        path: path.into(),
+        format: Some(Format::Raw),
+        transplant,
+    };
+    disk::check(job.draft, job.facts, &wish, &storage);
+    if job.draft.is_refused() {
         return;
     }
     let Some(target) = target(job.domain, bus) else {

@@ -47,6 +47,8 @@ pub enum Edit {
         path: String,
         /// How the guest sees it.
         bus: Bus,
+        /// It holds a system that the guest is to start: volumes on it are the guest's.
+        transplant: bool,
     },
     /// Take the disk with this path on the host away from it, be it a device or an image. What is on
     /// it stays.
@@ -125,7 +127,11 @@ fn one(facts: &Facts, xml: &str, edit: &Edit, draft: &mut Draft) -> Result<Strin
         Edit::RemoveCard(address) => card::remove(&mut job, *address),
         Edit::AddUsb(usb) => usb::add(&mut job, usb),
         Edit::RemoveUsb(usb) => usb::remove(&mut job, usb),
-        Edit::AddDisk { path, bus } => disk::add(&mut job, path, *bus),
+        Edit::AddDisk {
+            path,
+            bus,
+            transplant,
+        } => disk::add(&mut job, path, *bus, *transplant),
         Edit::RemoveDisk(path) => disk::remove(&mut job, path),
         Edit::Rom(address, wish) => rom::set(&mut job, *address, wish),
         Edit::NoRom(address) => rom::remove(&mut job, *address),
