@@ -24,5 +24,6 @@ mod status;
 mod undo;
 mod verify;
 mod vm_disks;
+mod vm_edit;
 mod vm_new;
 mod vm_pin;

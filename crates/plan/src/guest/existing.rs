@@ -6,7 +6,11 @@ use alloc::{format, string::String, vec::Vec};
 use roxmltree::{Document, Node};
 
 use super::plan::refusal;
-use crate::{pci::Address, plan::Refusal, text::cpulist::CpuSet};
+use crate::{
+    pci::Address,
+    plan::Refusal,
+    text::{cpulist::CpuSet, quote},
+};
 
 /// The document of a domain.
 ///
@@ -27,6 +31,18 @@ pub(super) fn parse(xml: &str) -> Result<Document<'_>, Refusal> {
         ));
     }
     Ok(document)
+}
+
+/// The name of a domain, if it has one.
+pub(super) fn name(xml: &str) -> Option<String> {
+    let document = parse(xml).ok()?;
+    let name = child(document.root_element(), "name")?.text()?;
+    (!name.is_empty()).then(|| name.into())
+}
+
+/// The name of a domain as a word of a command, to stand in the place of NAME.
+pub(super) fn command_name(xml: &str) -> String {
+    name(xml).map_or_else(|| "NAME".into(), |name| quote::word(&name))
 }
 
 /// An element of libvirt's own, not one of another namespace.

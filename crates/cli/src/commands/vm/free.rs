@@ -10,7 +10,18 @@ use passthru_plan::{Refusal, guest::Guest};
 pub(super) fn check(root: &Root, guest: &Guest) -> Result<(), Vec<Refusal>> {
     let disks = guest.disks.iter();
     let devices = disks.filter(|disk| disk.is_device() && !disk.cdrom);
-    let refusals: Vec<Refusal> = devices.filter_map(|disk| one(root, &disk.path)).collect();
+    paths(root, devices.map(|disk| disk.path.as_str()))
+}
+
+/// Nobody has these devices open, and all of them are there.
+///
+/// # Errors
+/// A refusal for each that is in use or gone.
+pub(super) fn paths<'a>(
+    root: &Root,
+    paths: impl Iterator<Item = &'a str>,
+) -> Result<(), Vec<Refusal>> {
+    let refusals: Vec<Refusal> = paths.filter_map(|path| one(root, path)).collect();
     if refusals.is_empty() {
         Ok(())
     } else {

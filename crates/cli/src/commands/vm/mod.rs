@@ -1,7 +1,9 @@
 //! `passthru vm`: guests, one file per verb.
 
 mod carry;
+mod check;
 mod disks;
+mod edit;
 mod free;
 mod new;
 mod pin;
@@ -23,6 +25,8 @@ pub(super) fn run(args: &Vm, global: &Global, out: &mut Out) -> Result<Outcome> 
         What::Pin(args) => pin::run(args, global, out),
         What::Disks => disks::run(global, out),
         What::New(args) => new::run(args, global, out),
+        What::Edit(args) => edit::run(args, global, out),
+        What::Check(args) => check::run(args, global, out),
         What::Show(args) => show::run(args, global, out),
     }
 }

@@ -58,6 +58,10 @@ pub fn check(facts: &Facts, xml: &str, roms: &RomFiles) -> Result<Vec<Finding>, 
     found.extend(memory::hugepages(&view));
     found.push(cpus::number(&view));
     found.extend(pins::pins(&view));
+    let name = existing::command_name(xml);
+    for remedy in found.iter_mut().filter_map(|one| one.remedy.as_mut()) {
+        *remedy = remedy.replace("NAME", &name);
+    }
     Ok(found)
 }
 

@@ -14,6 +14,7 @@ mod rom;
 mod screen;
 mod splice;
 pub mod usb;
+mod words;
 
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
 
@@ -29,6 +30,7 @@ use crate::{
 pub use rom::RomWish;
 use splice::Splices;
 pub use usb::{Port, Usb};
+pub use words::plan;
 
 /// One thing that is asked of a domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,8 +112,19 @@ pub fn edit(facts: &Facts, xml: &str, edits: &[Edit]) -> Result<Edited, Vec<Refu
             break;
         }
     }
-    let notes = draft.take_notes();
-    draft.finish(Edited { xml: text, notes })
+    let mut notes = draft.take_notes();
+    let name = existing::command_name(xml);
+    for note in &mut notes {
+        note.text = note.text.replace("NAME", &name);
+    }
+    draft
+        .finish(Edited { xml: text, notes })
+        .map_err(|mut refusals| {
+            for refusal in &mut refusals {
+                refusal.way_out = refusal.way_out.replace("NAME", &name);
+            }
+            refusals
+        })
 }
 
 fn one(facts: &Facts, xml: &str, edit: &Edit, draft: &mut Draft) -> Result<String, Vec<Refusal>> {
