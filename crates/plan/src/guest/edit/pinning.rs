@@ -290,8 +290,7 @@ fn describe(job: &mut Job<'_, '_>, pinning: &Pinning) {
 fn in_cpu(job: &mut Job<'_, '_>, cpu: Node<'_, '_>, before: &[&str], element: &Element) {
     let earlier = cpu
         .children()
-        .filter(|&node| before.iter().any(|name| existing::is(node, name)))
-        .last();
+        .rfind(|&node| before.iter().any(|name| existing::is(node, name)));
     match (earlier, cpu.first_element_child()) {
         (Some(earlier), _) => job.splices.insert_after(earlier, element),
         (None, Some(first)) => job.splices.insert_before(first, element),
