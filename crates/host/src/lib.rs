@@ -6,13 +6,18 @@
 pub mod archive;
 mod attributes;
 pub mod capture;
+pub mod confine;
 pub mod exec;
 pub mod failpoint;
+pub mod held;
 pub mod input;
 pub mod journal;
 pub mod libvirt;
 mod lock;
+pub mod neighbours;
 pub mod observe;
+pub mod openers;
+pub mod pools;
 pub mod rom;
 pub mod root;
 pub mod transaction;
