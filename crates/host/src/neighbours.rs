@@ -1,6 +1,9 @@
 //! Whom the host has spoken to lately: its tables of neighbours, by IPv4 (ARP) and IPv6 (NDP).
 
-use std::time::Duration;
+use std::{
+    net::{IpAddr, SocketAddr, TcpStream},
+    time::Duration,
+};
 
 use passthru_plan::guest::run::address::{Found, Source, arp, found};
 use serde::Deserialize;
@@ -35,6 +38,14 @@ pub fn neighbours(root: &Root, exec: &dyn Exec) -> Vec<Found> {
         all.extend(parse(&answer.out));
     }
     all
+}
+
+/// Whether a TCP port answers within `patience`. Says nothing to it.
+pub fn answers(address: &str, port: u16, patience: Duration) -> bool {
+    let Ok(address) = address.parse::<IpAddr>() else {
+        return false;
+    };
+    TcpStream::connect_timeout(&SocketAddr::new(address, port), patience).is_ok()
 }
 
 fn parse(text: &str) -> Vec<Found> {

@@ -46,22 +46,42 @@ pub fn intend(root: &Root, raise: &Raise, others: &[Held]) -> Result<Raised, Pat
 /// # Errors
 /// If the pool cannot be read or written.
 pub fn grow(root: &Root, wanted: &Raised) -> Result<Grown, PathError> {
-    let before = number(root, &wanted.pool)?;
-    let target = before + wanted.added;
     let path = format!("{}/nr_hugepages", wanted.pool);
-    for attempt in 0..2 {
-        if attempt > 0 {
-            // It only helps: a kernel without CONFIG_COMPACTION does not have it.
-            let _ = set(root, COMPACT, 1);
+    let before = number(root, &wanted.pool)?;
+    ask(before, wanted.added, &mut |step| match step {
+        // It only helps: a kernel without CONFIG_COMPACTION does not have it.
+        Step::Compact => Ok(set(root, COMPACT, 1).map_or(0, |()| 0)),
+        Step::Set(pages) => {
+            set(root, &path, pages)?;
+            number(root, &wanted.pool)
         }
-        set(root, &path, target)?;
-        if number(root, &wanted.pool)? >= target {
-            return Ok(Grown::Yes);
-        }
+    })
+}
+
+/// What is asked of the kernel.
+enum Step {
+    /// So many pages; it answers how many there are now.
+    Set(u64),
+    /// To move pages together.
+    Compact,
+}
+
+fn ask(
+    before: u64,
+    added: u64,
+    kernel: &mut dyn FnMut(Step) -> Result<u64, PathError>,
+) -> Result<Grown, PathError> {
+    let target = before.saturating_add(added);
+    if kernel(Step::Set(target))? >= target {
+        return Ok(Grown::Yes);
     }
-    let got = number(root, &wanted.pool)?.saturating_sub(before);
-    set(root, &path, before)?;
-    Ok(Grown::Short(got))
+    kernel(Step::Compact)?;
+    let now = kernel(Step::Set(target))?;
+    if now >= target {
+        return Ok(Grown::Yes);
+    }
+    kernel(Step::Set(before))?;
+    Ok(Grown::Short(now.saturating_sub(before)))
 }
 
 /// Gives back what was added: never what `others` hold, and never what the pool had before all of
@@ -187,6 +207,32 @@ mod tests {
         let (_host, root) = host("many\n");
         let error = intend(&root, &raise(1), &[]).unwrap_err();
         assert!(error.to_string().contains("nr_hugepages"), "{error}");
+    }
+
+    /// A kernel that finds so many pages, and so many more once memory is compacted.
+    fn kernel(mut room: u64, compacted: u64, pages: &mut u64) -> Grown {
+        ask(*pages, 8, &mut |step| {
+            match step {
+                Step::Compact => room += compacted,
+                Step::Set(wanted) => *pages = wanted.min(room),
+            }
+            Ok(*pages)
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn fewer_pages_than_asked_for_are_given_back() {
+        for (room, compacted, ends, left) in [
+            (20, 0, Grown::Yes, 10),
+            (6, 4, Grown::Yes, 10),
+            (6, 3, Grown::Short(7), 2),
+            (2, 0, Grown::Short(0), 2),
+        ] {
+            let mut pages = 2;
+            assert_eq!(kernel(room, compacted, &mut pages), ends);
+            assert_eq!(pages, left);
+        }
     }
 
     #[test]

@@ -11,3 +11,4 @@ pub(crate) mod rom;
 pub(crate) mod table;
 pub(crate) mod text;
 pub(crate) mod time;
+pub(crate) mod waiting;

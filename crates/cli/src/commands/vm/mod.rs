@@ -1,8 +1,17 @@
 //! `passthru vm`: guests, one file per verb.
 
 mod carry;
+mod console;
+mod functions;
+mod guest;
+mod hold;
+mod ip;
+mod list;
 mod new;
 mod pin;
+mod release;
+mod start;
+mod stop;
 mod wish;
 
 use crate::{
@@ -19,5 +28,11 @@ pub(super) fn run(args: &Vm, global: &Global, out: &mut Out) -> Result<Outcome> 
     match &args.what {
         What::Pin(args) => pin::run(args, global, out),
         What::New(args) => new::run(args, global, out),
+        What::List => list::run(global, out),
+        What::Start(args) => start::run(args, global, out),
+        What::Stop(args) => stop::run(args, global, out),
+        What::Release(args) => release::run(args, global, out),
+        What::Ip(args) => ip::run(args, global, out),
+        What::Console(args) => console::run(args, global, out),
     }
 }
