@@ -2,6 +2,7 @@
 
 pub(crate) mod new;
 pub(crate) mod run;
+pub(crate) mod show;
 
 use clap::{Args, Subcommand, ValueEnum};
 use passthru_plan::{Address, facts};
@@ -32,6 +33,8 @@ pub(crate) enum What {
     Ip(run::Ip),
     /// Open a guest's serial console.
     Console(run::Console),
+    /// Show a guest of libvirt: its XML, or a script that starts it without libvirt.
+    Show(show::Show),
 }
 
 /// `passthru vm pin`.
@@ -83,7 +86,7 @@ impl From<Kind> for facts::CoreKind {
 pub(crate) struct Kib(pub(crate) u64);
 
 /// `16G`, `16GiB`, `8192M`: units are powers of 1024, as in QEMU and libvirt's `unit='GiB'`.
-fn memory(text: &str) -> Result<Kib, String> {
+pub(crate) fn memory(text: &str) -> Result<Kib, String> {
     let end = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());

@@ -25,3 +25,4 @@ mod undo;
 mod verify;
 mod vm_new;
 mod vm_pin;
+mod vm_run;

@@ -149,3 +149,28 @@ fn it_needs_root() {
     let sample = Sample::new();
     sample.unprivileged(&LINUX).exits(2);
 }
+
+#[test]
+fn it_is_shown_as_xml_and_as_a_script() {
+    let sample = Sample::new();
+    act(&sample, &[&LINUX[..], &["--new-disk", "20G"]].concat()).exits(0);
+    let stored = sample.read("var/lib/sample-libvirt/cloud.xml");
+    assert_eq!(act(&sample, &["vm", "show", "cloud"]).exits(0), stored);
+    let planned = [
+        &LINUX[..],
+        &["--new-disk", "20G", "--dry-run", "--format", "qemu"],
+    ]
+    .concat();
+    let script = act(&sample, &["vm", "show", "cloud", "--format", "qemu"]).exits(0);
+    // What is noted beside it comes after it.
+    let planned = sample.run(&planned).exits(0);
+    assert_eq!(planned.split("[stderr]").next(), Some(&*script));
+    let file = sample.dir().join("x.xml");
+    std::fs::write(&file, stored.replace("q35", "pc")).unwrap();
+    let file = file.to_str().unwrap();
+    sample
+        .run(&["vm", "show", "--xml", file, "--format", "qemu"])
+        .exits(1);
+    act(&sample, &["vm", "show", "nobody"]).exits(2);
+    sample.run(&["vm", "show"]).exits(2);
+}

@@ -61,7 +61,7 @@ pub struct Wanted {
     pub monitors: bool,
     /// IOMMU, kernels, machine, display, boot stack and configuration files.
     pub host: bool,
-    /// Cores, threads, caches and memory nodes.
+    /// Cores, threads and caches; memory nodes come with `host`.
     pub cpus: bool,
     /// Open the initramfs of every installed kernel.
     pub images: bool,
@@ -166,6 +166,8 @@ pub fn observe(root: &Root, wanted: Wanted) -> Facts {
     }
     if wanted.cpus {
         facts.topology = topology::observe(root, &facts.functions);
+    } else if wanted.host {
+        facts.topology = topology::memory(root);
     }
     if wanted.log {
         facts.log = log::observe(root);

@@ -7,6 +7,7 @@ pub mod define;
 mod devices;
 pub mod domain;
 pub mod element;
+pub mod from_domain;
 pub mod hugepages;
 pub mod hyperv;
 pub mod image;

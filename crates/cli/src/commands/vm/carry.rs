@@ -27,7 +27,7 @@ pub(super) fn only_here(host: &Host, global: &Global, verb: &str) -> Result<()> 
         return Ok(());
     }
     Err(Error::usage(format!(
-        "passthru {verb} tells libvirt, and libvirt of another root directory does not run"
+        "passthru {verb} asks libvirt, and libvirt of another root directory does not run"
     ))
     .hint("leave out --root, or look with --dry-run"))
 }

@@ -97,3 +97,65 @@ fn after(root: &Root, address: Address, managed: bool, before: Option<&Before>) 
         problem,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_back_is_said_with_the_way_back() {
+        let address: Address = "01:00.0".parse().unwrap();
+        for (there, now, before, managed, problem) in [
+            (true, Some("nouveau"), Some(Some("nouveau")), true, None),
+            (true, Some("vfio-pci"), Some(Some("vfio-pci")), true, None),
+            // Bound by something else meanwhile, from nothing.
+            (true, Some("nouveau"), Some(None), true, None),
+            (
+                true,
+                Some("vfio-pci"),
+                Some(Some("nouveau")),
+                true,
+                Some("with vfio-pci"),
+            ),
+            (
+                true,
+                None,
+                Some(Some("nouveau")),
+                true,
+                Some("without a driver"),
+            ),
+            (
+                false,
+                None,
+                Some(Some("nouveau")),
+                true,
+                Some("gone from the bus"),
+            ),
+            // Nobody wrote it down.
+            (true, None, None, true, Some("has no driver")),
+            (true, None, None, false, None),
+            (true, Some("vfio-pci"), None, true, None),
+        ] {
+            let host = tempfile::tempdir().unwrap();
+            let device = host.path().join(format!("sys/bus/pci/devices/{address}"));
+            if there {
+                fs::create_dir_all(&device).unwrap();
+            }
+            if let Some(driver) = now {
+                symlink(format!("../../drivers/{driver}"), device.join("driver")).unwrap();
+            }
+            let root = Root::open(host.path()).unwrap();
+            let before = before.map(|driver: Option<&str>| Before {
+                address,
+                driver: driver.map(str::to_owned),
+            });
+            let found = after(&root, address, managed, before.as_ref());
+            assert_eq!(found.ok, problem.is_none(), "{found:?}");
+            if let Some(problem) = problem {
+                assert!(found.problem.unwrap().contains(problem));
+            }
+        }
+    }
+}

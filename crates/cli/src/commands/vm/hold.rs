@@ -89,15 +89,9 @@ impl<'a> Hold<'a> {
     }
 
     fn confined(&self, isolation: &Isolation, others: &[Held]) -> Result<Confined, Refusal> {
-        let refused = |error: &confine::ConfineError| Refusal {
-            id: "guest.start.isolate.not-here".into(),
-            why: format!("The host's processes cannot be kept off the guest's CPUs: {error}."),
-            way_out: "Start it without --isolate.".into(),
-        };
-        confine::available(self.root).map_err(|e| refused(&e))?;
         let before = match isolation::before(others) {
             Some(before) => before.to_vec(),
-            None => confine::allowed(self.exec).map_err(|e| refused(&e))?,
+            None => confine::allowed(self.exec).map_err(|e| not_here(&e))?,
         };
         Ok(Confined {
             guest: isolation.guest.clone(),
@@ -159,6 +153,15 @@ impl<'a> Hold<'a> {
         };
         left.extend(noted.err().map(|error| error.to_string()));
         left
+    }
+}
+
+/// Isolation that this host cannot do.
+pub(super) fn not_here(error: &confine::ConfineError) -> Refusal {
+    Refusal {
+        id: "guest.start.isolate.not-here".into(),
+        why: format!("The host's processes cannot be kept off the guest's CPUs: {error}."),
+        way_out: "Start it without --isolate.".into(),
     }
 }
 

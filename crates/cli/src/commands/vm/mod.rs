@@ -10,6 +10,7 @@ mod list;
 mod new;
 mod pin;
 mod release;
+mod show;
 mod start;
 mod stop;
 mod wish;
@@ -34,5 +35,6 @@ pub(super) fn run(args: &Vm, global: &Global, out: &mut Out) -> Result<Outcome> 
         What::Release(args) => release::run(args, global, out),
         What::Ip(args) => ip::run(args, global, out),
         What::Console(args) => console::run(args, global, out),
+        What::Show(args) => show::run(args, global, out),
     }
 }

@@ -1,7 +1,7 @@
 //! `passthru vm release`: what the host gave a guest that ended without `vm stop` is put back.
 
 use passthru_host::libvirt::{Libvirt, State};
-use passthru_plan::{guest::run::Held, text::quote::word};
+use passthru_plan::guest::run::Held;
 use serde::Serialize;
 
 use super::{
@@ -41,7 +41,7 @@ pub(super) fn run(args: &Release, global: &Global, out: &mut Out) -> Result<Outc
                 args.name
             ),
         )
-        .hint(format!("passthru vm stop {}", word(&args.name))));
+        .hint(host.command(&["vm", "stop", &args.name].map(str::to_owned))));
     }
     let store = hold::store(host.root())?;
     let all = store.all().map_err(|e| hold::unread(&e))?;

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use passthru_host::{
+    confine,
     libvirt::{Libvirt, Started, State},
     openers, pools,
 };
@@ -149,7 +150,21 @@ fn ready(
         allocate: args.allocate_hugepages,
         isolate: args.isolate,
     };
-    Ok(preflight(facts, domain, &around, consent))
+    let ready = preflight(facts, domain, &around, consent);
+    // What isolation takes is not only the guest's business.
+    let missing = args
+        .isolate
+        .then(|| confine::available(root).err())
+        .flatten()
+        .map(|error| hold::not_here(&error));
+    Ok(match (ready, missing) {
+        (ready, None) => ready,
+        (ready, Some(refusal)) => {
+            let mut refusals = ready.err().unwrap_or_default();
+            refusals.push(refusal);
+            Err(refusals)
+        }
+    })
 }
 
 /// Starts it and sees it run.

@@ -60,6 +60,13 @@ pub(super) fn run(args: &Stop, global: &Global, out: &mut Out) -> Result<Outcome
         return finish(&document, out);
     }
     if args.force {
+        if !global.yes && (out.is_json() || !out.can_ask()) {
+            return Err(Error::usage(format!(
+                "cutting the power of {} loses what it has not written, and nobody can be asked here; nothing was done",
+                args.name
+            ))
+            .hint(format!("{} --yes", force(args, &host))));
+        }
         let question = format!(
             "Cut the power of {}? It loses what it has not written to its disks.",
             args.name

@@ -129,7 +129,7 @@ fn unbinding(
                 "Whether a program uses {} could not be read, and taking it from {driver} while one does hangs the host.",
                 describe(function)
             ),
-            format!("Run it as root. Or bind it at boot: {}", bind(address)),
+            format!("Bind it at boot, so that nothing of the host ever opens it: {}", bind(address)),
         ));
     }
     let needed: Vec<&Use> = facts
