@@ -65,7 +65,9 @@ pub(super) fn run(args: &Stop, global: &Global, out: &mut Out) -> Result<Outcome
                 "cutting the power of {} loses what it has not written, and nobody can be asked here; nothing was done",
                 args.name
             ))
-            .hint(format!("{} --yes", force(args, &host))));
+            .hint(host.command(
+                &["vm", "stop", &args.name, "--force", "--yes"].map(str::to_owned),
+            )));
         }
         let question = format!(
             "Cut the power of {}? It loses what it has not written to its disks.",
