@@ -33,6 +33,8 @@ pub(crate) enum What {
     Ip(run::Ip),
     /// Open a guest's serial console.
     Console(run::Console),
+    /// List the host's disks: the name to give to a guest, and what uses each.
+    Disks,
     /// Show a guest of libvirt: its XML, or a script that starts it without libvirt.
     Show(show::Show),
 }

@@ -23,6 +23,7 @@ mod setup;
 mod status;
 mod undo;
 mod verify;
+mod vm_disks;
 mod vm_new;
 mod vm_pin;
 mod vm_run;

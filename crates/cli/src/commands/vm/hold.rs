@@ -1,5 +1,7 @@
 //! What the host gives a guest while it runs, set and put back: huge pages, and CPUs of its own.
 
+use std::time::{Duration, Instant};
+
 use passthru_host::{
     Exec, Root, confine,
     held::{HeldError, Store},
@@ -16,11 +18,16 @@ use passthru_plan::{
             pages,
         },
     },
-    text::cpulist::CpuSet,
+    text::{cpulist::CpuSet, quote::word},
 };
 
 use super::functions;
 use crate::error::{Error, Kind};
+
+/// How long another passthru is waited for that starts a guest.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often is looked.
+const BEAT: Duration = Duration::from_millis(200);
 
 /// Why nothing is set.
 pub(super) enum NotSet {
@@ -168,6 +175,25 @@ pub(super) fn not_here(error: &confine::ConfineError) -> Refusal {
 /// What all guests hold, for one that starts or stops; an error if another passthru is at it.
 pub(super) fn store(root: &Root) -> Result<Store<'_>, Error> {
     Store::open(root).map_err(|error| unread(&error))
+}
+
+/// The same for a guest that has ended already: another guest that is being started is waited for.
+pub(super) fn store_later<'a>(root: &'a Root, name: &str) -> Result<Store<'a>, Error> {
+    let begun = Instant::now();
+    loop {
+        match Store::open(root) {
+            Ok(store) => return Ok(store),
+            Err(HeldError::Busy(_)) if begun.elapsed() < PATIENCE => {}
+            Err(error) => {
+                return Err(Error::new(
+                    Kind::NotRolledBack,
+                    format!("{name} is shut off, but what it held was not put back: {error}"),
+                )
+                .hint(format!("sudo passthru vm release {}", word(name))));
+            }
+        }
+        std::thread::sleep(BEAT);
+    }
 }
 
 /// Guests' holdings that cannot be read or written.

@@ -2,10 +2,13 @@
 
 mod carry;
 mod console;
+mod disks;
+mod free;
 mod functions;
 mod guest;
 mod hold;
 mod ip;
+mod launch;
 mod list;
 mod new;
 mod pin;
@@ -28,6 +31,7 @@ use crate::{
 pub(super) fn run(args: &Vm, global: &Global, out: &mut Out) -> Result<Outcome> {
     match &args.what {
         What::Pin(args) => pin::run(args, global, out),
+        What::Disks => disks::run(global, out),
         What::New(args) => new::run(args, global, out),
         What::List => list::run(global, out),
         What::Start(args) => start::run(args, global, out),

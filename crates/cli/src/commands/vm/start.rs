@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use passthru_host::{
     confine,
-    libvirt::{Libvirt, Started, State},
+    libvirt::{Libvirt, State},
     openers, pools,
 };
 use passthru_plan::{
@@ -20,10 +20,9 @@ use passthru_plan::{
 use serde::Serialize;
 
 use super::{
-    carry, functions,
-    guest::{self, Waited},
+    carry, functions, guest,
     hold::{self, Hold, NotSet},
-    ip,
+    ip, launch,
 };
 use crate::{
     args::{Global, vm::run::Start},
@@ -31,11 +30,8 @@ use crate::{
     error::{Error, Kind, Outcome, Result},
     host::{self, Host, Wanted},
     out::Out,
-    show::{self, text::Line, text::Style, waiting::Waiting},
+    show::{self, text::Line, text::Style},
 };
-
-/// How long a guest that was started has to be running.
-const RUNNING: Duration = Duration::from_secs(20);
 
 /// `vm start --json`.
 #[derive(Serialize)]
@@ -92,7 +88,7 @@ pub(super) fn run(args: &Start, global: &Global, out: &mut Out) -> Result<Outcom
         Err(NotSet::Refused(refusal)) => return refused(args, &[refusal], out),
         Err(NotSet::Failed(why, left)) => return Err(failed(args, &why, &left)),
     };
-    start(args, &libvirt, exec.as_ref(), &cancel, out)
+    launch::start(&args.name, &libvirt, exec.as_ref(), &cancel, out)
         .map_err(|why| give_back(args, &host, &hold, &domain, &held, &others, why))?;
     drop(store);
     started(args, &host, &libvirt, &cancel, &held, global, out)
@@ -165,66 +161,6 @@ fn ready(
             Err(refusals)
         }
     })
-}
-
-/// Starts it and sees it run.
-fn start(
-    args: &Start,
-    libvirt: &Libvirt<'_>,
-    exec: &dyn passthru_host::Exec,
-    cancel: &Cancel,
-    out: &mut Out,
-) -> std::result::Result<(), String> {
-    let name = &args.name;
-    let mut waiting = Waiting::new(format!("starting {name}: its memory is being prepared"));
-    let started = libvirt.start(name, &mut |time| waiting.alive(out, time));
-    let stopped = || {
-        // The flag that ended virsh would end every other question.
-        let libvirt = Libvirt::new(exec, None);
-        match libvirt.is_active(name) {
-            Ok(true) => libvirt.destroy(name).map_err(|error| {
-                format!(
-                    "{name} was to be stopped and still starts ({error}): virsh destroy {}",
-                    word(name)
-                )
-            }),
-            _ => Ok(()),
-        }
-    };
-    match started {
-        Err(error) => return Err(error.to_string()),
-        Ok(Started::Cut) => {
-            stopped()?;
-            return Err("stopped before it ran".into());
-        }
-        Ok(Started::Yes) => {}
-    }
-    let what = format!("waiting for {name} to run");
-    let mut state = State::Other;
-    let waited = guest::wait(RUNNING, what, Some(cancel), out, &mut || {
-        let states = libvirt.states()?;
-        let found = states.iter().find(|(one, _)| one == name);
-        state = found.map_or(State::ShutOff, |(_, state)| *state);
-        Ok(matches!(state, State::Running | State::ShutOff))
-    });
-    match (waited, state) {
-        (Ok(Waited::Yes), State::Running) => Ok(()),
-        (Ok(Waited::Cancelled), _) => {
-            stopped()?;
-            Err("stopped before it ran".into())
-        }
-        (Ok(_), State::ShutOff) => {
-            Err("it ended at once; /var/log/libvirt/qemu has a log of it".into())
-        }
-        (Ok(_), _) => {
-            stopped()?;
-            Err(
-                "libvirt started it, and it does not run; /var/log/libvirt/qemu has a log of it"
-                    .into(),
-            )
-        }
-        (Err(error), _) => Err(error.message().to_owned()),
-    }
 }
 
 /// A guest that did not start: everything goes back.

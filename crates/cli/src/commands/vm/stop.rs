@@ -134,7 +134,7 @@ fn ask(libvirt: &Libvirt<'_>, domain: &Domain) -> Result<&'static str> {
 fn put_back(host: &Host, global: &Global, domain: &Domain) -> Result<(Vec<After>, Vec<String>)> {
     let root = host.root();
     let exec = host.exec(global);
-    let store = hold::store(root)?;
+    let store = hold::store_later(root, &domain.name)?;
     let all = store.all().map_err(|e| hold::unread(&e))?;
     let (own, others) = hold::split(all, &domain.uuid);
     let known = own.as_ref().map(|held| &held.functions[..]);
