@@ -1,6 +1,6 @@
 //! Elements of a domain, one function for each kind.
 
-use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
+use alloc::{borrow::ToOwned, format, vec::Vec};
 use roxmltree::Node;
 
 use super::{BadDomain, Binding, Disk, HostDev, Interface, Link, OsHint, Pages};

@@ -9,7 +9,10 @@ use alloc::{
 use core::net::IpAddr;
 use serde::Serialize;
 
-use crate::guest::read::{Agent, Domain, Link, OsHint};
+use crate::{
+    guest::read::{Agent, Domain, Link, OsHint},
+    text::quote::word,
+};
 
 /// An address, and who knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -163,7 +166,7 @@ pub fn nothing(domain: &Domain, running: bool) -> Nothing {
     if !running {
         return say(
             format!("{name} does not run."),
-            "Start it with passthru vm start.",
+            &format!("sudo passthru vm start {}", word(name)),
             false,
         );
     }
