@@ -26,3 +26,4 @@ mod verify;
 mod vm_disks;
 mod vm_new;
 mod vm_pin;
+mod vm_run;
