@@ -20,7 +20,7 @@ use passthru_plan::{
 use serde::Serialize;
 
 use super::{
-    carry, functions, guest,
+    carry, free, functions, guest,
     hold::{self, Hold, NotSet},
     ip, launch,
 };
@@ -153,11 +153,17 @@ fn ready(
         .then(|| confine::available(root).err())
         .flatten()
         .map(|error| hold::not_here(&error));
-    Ok(match (ready, missing) {
-        (ready, None) => ready,
-        (ready, Some(refusal)) => {
+    let there = domain
+        .disks
+        .iter()
+        .filter(|disk| disk.device == "disk" && root.exists(&disk.path));
+    let mut more = free::devices(root, there.map(|disk| disk.path.as_str()));
+    more.extend(missing);
+    Ok(match ready {
+        ready if more.is_empty() => ready,
+        ready => {
             let mut refusals = ready.err().unwrap_or_default();
-            refusals.push(refusal);
+            refusals.extend(more);
             Err(refusals)
         }
     })
