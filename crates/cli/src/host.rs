@@ -138,9 +138,11 @@ impl Host {
 
     /// A command on this host as its owner would type it: `words` are the verb and its arguments.
     pub(crate) fn command(&self, words: &[String]) -> String {
+        let word = |at: usize| words.get(at).map(String::as_str);
         let acts = matches!(
-            words.first().map(String::as_str),
-            Some("apply" | "confirm" | "undo" | "recover" | "setup")
+            (word(0), word(1)),
+            (Some("apply" | "confirm" | "undo" | "recover" | "setup"), _)
+                | (Some("vm"), Some("new" | "start" | "stop" | "release"))
         );
         let mut argv: Vec<String> = Vec::new();
         if acts && self.is_live() {

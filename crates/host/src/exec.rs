@@ -134,6 +134,16 @@ pub trait Exec {
             complaints: String::new(),
         })
     }
+
+    /// Runs `argv` with this process's own terminal, for as long as the user likes; gives its exit
+    /// status, `None` if a signal ended it.
+    ///
+    /// # Errors
+    /// If it cannot be started, or where there is nothing to hand a terminal to: a tool of another
+    /// root directory, or a stand-in.
+    fn terminal(&self, argv: &[&str]) -> Result<Option<i32>, ExecError> {
+        Err(failure(argv, io::ErrorKind::Unsupported.into()))
+    }
 }
 
 /// Runs tools on the running machine, or inside an offline image by chroot(8).
@@ -252,6 +262,27 @@ impl Exec for Live {
         listener: &mut dyn FnMut(Sign<'_>),
     ) -> Result<(Output, End), ExecError> {
         self.watched(argv, None, watch, listener)
+    }
+
+    fn terminal(&self, argv: &[&str]) -> Result<Option<i32>, ExecError> {
+        let fail = |source| failure(argv, source);
+        let [program, arguments @ ..] = argv else {
+            return Err(fail(io::ErrorKind::InvalidInput.into()));
+        };
+        if self.chroot.is_some() {
+            return Err(fail(io::ErrorKind::Unsupported.into()));
+        }
+        let program = find(program).ok_or_else(|| fail(io::ErrorKind::NotFound.into()))?;
+        // In this process group, which is the terminal's: another one could not read from it.
+        let status = Command::new(program)
+            .args(arguments)
+            .env_clear()
+            .env("PATH", PATH)
+            .envs(self.locale.iter().map(|(name, value)| (name, value)))
+            .envs(std::env::var_os("TERM").map(|term| ("TERM", term)))
+            .status()
+            .map_err(fail)?;
+        Ok(status.code())
     }
 
     fn ask(&self, argv: &[&str], watch: &Watch<'_>) -> Result<Answer, ExecError> {

@@ -3,6 +3,10 @@
 //! No message of virsh is parsed: whether a domain exists is asked by listing names, and what it is
 //! by its XML.
 
+mod running;
+
+pub use running::{Started, State, Way};
+
 use std::{sync::atomic::AtomicBool, time::Duration};
 
 use thiserror::Error;
@@ -70,18 +74,12 @@ impl<'a> Libvirt<'a> {
         if answer.success() {
             return Ok(answer.out);
         }
-        let said = if answer.complaints.trim().is_empty() {
+        let text = if answer.complaints.trim().is_empty() {
             &answer.out
         } else {
             &answer.complaints
         };
-        let lines = said
-            .lines()
-            .map(|line| line.trim().trim_start_matches("error: "));
-        let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
-        Err(LibvirtError::Refused {
-            said: lines.join("; "),
-        })
+        Err(LibvirtError::Refused { said: said(text) })
     }
 
     /// The names of all domains, in libvirt's order.
@@ -151,4 +149,13 @@ impl<'a> Libvirt<'a> {
         let names = text.lines().filter(|line| !line.is_empty());
         Ok(names.map(str::to_owned).collect())
     }
+}
+
+/// What virsh complained of, on one line.
+fn said(text: &str) -> String {
+    let lines = text
+        .lines()
+        .map(|line| line.trim().trim_start_matches("error: "));
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    lines.join("; ")
 }

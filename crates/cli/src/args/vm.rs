@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod edit;
 pub(crate) mod new;
+pub(crate) mod run;
 pub(crate) mod show;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -22,6 +23,18 @@ pub(crate) enum What {
     Pin(Pin),
     /// Make a guest that owns a card.
     New(Box<new::New>),
+    /// Show the guests of this host: what they do, and which card is whose.
+    List,
+    /// Start a guest, once nothing stands in its way.
+    Start(run::Start),
+    /// Shut a guest down, and see its card come back.
+    Stop(run::Stop),
+    /// Put back what the host gave a guest that ended by itself.
+    Release(run::Release),
+    /// Show a guest's address, and how to reach it.
+    Ip(run::Ip),
+    /// Open a guest's serial console.
+    Console(run::Console),
     /// List the host's disks: the name to give to a guest, and what uses each.
     Disks,
     /// Change a guest of libvirt, and nothing in it that is not asked for.

@@ -146,6 +146,24 @@ fn unread(host: &Host, error: &Error) -> Next {
     }
 }
 
+/// What shows a guest with the card at `address`, and changes nothing.
+fn guest_words(address: &str) -> Vec<String> {
+    [
+        "vm",
+        "new",
+        "linux",
+        "--os",
+        "linux",
+        "--gpu",
+        address,
+        "--memory",
+        "8G",
+        "--dry-run",
+    ]
+    .map(Into::into)
+    .to_vec()
+}
+
 fn next(
     host: &Host,
     facts: &Facts,
@@ -159,8 +177,13 @@ fn next(
     };
     match applied.state {
         // Repairs, or the IOMMU alone, are no card yet.
-        State::Done if applied.devices.is_empty() => {}
-        State::Done => return verb("the card is ready for a guest; to see it", "verify"),
+        State::Done if let Some(device) = applied.devices.first() => {
+            return Next {
+                why: "the card is ready for a guest; to see one that would own it",
+                command: host.command(&guest_words(&device.address.to_string())),
+            };
+        }
+        State::Done => {}
         State::RebootNeeded => return verb("reboot, then", "verify"),
         State::Drifted => return verb("see what differs", "verify"),
         State::NothingApplied => {}

@@ -1,9 +1,11 @@
 //! Stand-ins for virsh(1) and qemu-img(1) of the sample host: definitions are files below its root,
-//! and nothing ever runs.
+//! and what runs is a file more.
 
 use std::{fs, io, path::Path};
 
 use passthru_plan::guest::capabilities::QUESTION;
+
+use super::running;
 
 /// Where the stand-in keeps definitions.
 const STORE: &str = "var/lib/sample-libvirt";
@@ -30,9 +32,7 @@ pub(super) fn virsh(root: &Path, arguments: &[&str]) -> (i32, String) {
         .find(|word| !word.starts_with('-') && !word.starts_with("qemu:"));
     let done = match verb.copied() {
         Some("domcapabilities") if arguments.ends_with(&QUESTION) => Ok(OFFERED.to_owned()),
-        // Nothing runs.
-        Some("list") if !arguments.contains(&"--all") => Ok("\n".to_owned()),
-        Some("list") => names(&store),
+        Some("list") => names(&store).map(|names| running::list(root, &names, arguments)),
         Some("dumpxml") => fs::read_to_string(file(value("--domain").unwrap_or_default())),
         Some("define") => define(&store, value("--file").unwrap_or_default()),
         Some("undefine") => {
@@ -43,10 +43,11 @@ pub(super) fn virsh(root: &Path, arguments: &[&str]) -> (i32, String) {
             })
         }
         Some("autostart") => Ok(String::new()),
-        verb => Err(io::Error::other(format!(
-            "the sample's virsh has no {}",
-            verb.unwrap_or_default()
-        ))),
+        verb => {
+            let name = value("--domain").unwrap_or_default();
+            let xml = fs::read_to_string(file(name)).unwrap_or_default();
+            running::virsh(root, verb.unwrap_or_default(), name, &xml, arguments)
+        }
     };
     match done {
         Ok(text) => (0, text),
@@ -54,7 +55,7 @@ pub(super) fn virsh(root: &Path, arguments: &[&str]) -> (i32, String) {
     }
 }
 
-fn names(store: &Path) -> io::Result<String> {
+fn names(store: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     match fs::read_dir(store) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -66,7 +67,7 @@ fn names(store: &Path) -> io::Result<String> {
         }
     }
     names.sort();
-    Ok(names.join("\n") + "\n\n")
+    Ok(names)
 }
 
 fn define(store: &Path, path: &str) -> io::Result<String> {

@@ -5,6 +5,7 @@ pub(crate) mod cpio;
 mod environment;
 mod libvirt;
 pub(crate) mod reboot;
+mod running;
 pub(crate) mod sample;
 pub(crate) mod tools;
 pub(crate) mod tree;

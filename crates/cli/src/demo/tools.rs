@@ -19,7 +19,7 @@ use passthru_plan::text::shell;
 
 use super::{
     cpio::Archive,
-    environment, libvirt,
+    environment, libvirt, running,
     sample::{self, RELEASE},
 };
 
@@ -50,6 +50,7 @@ impl SampleTools {
         let program = argv.first().and_then(|path| path.rsplit('/').next());
         match program {
             Some("virsh") => return libvirt::virsh(&self.root, &argv[1..]),
+            Some("systemctl") => return running::systemctl(&self.root, &argv[1..]),
             Some("qemu-img") => return libvirt::qemu_img(&self.root, &argv[1..]),
             _ => {}
         }

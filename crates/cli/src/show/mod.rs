@@ -12,3 +12,4 @@ pub(crate) mod rom;
 pub(crate) mod table;
 pub(crate) mod text;
 pub(crate) mod time;
+pub(crate) mod waiting;

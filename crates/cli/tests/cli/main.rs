@@ -27,3 +27,4 @@ mod vm_disks;
 mod vm_edit;
 mod vm_new;
 mod vm_pin;
+mod vm_run;

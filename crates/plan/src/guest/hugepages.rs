@@ -45,11 +45,10 @@ pub struct NodePages {
 /// A pool to be filled while the host runs (`Documentation/admin-guide/mm/hugetlbpage.rst`).
 ///
 /// The kernel allocates as many pages as it finds and **reports success even if that is none**: the
-/// write to `nr_hugepages` never tells. Who carries this out reads both files first, writes
-/// `nr_hugepages` plus what `free_hugepages` lacks of `free_needed`, and then reads
-/// `free_hugepages` back. If it is below `free_needed`, what was added is given back, caches are
-/// dropped and memory is compacted once, and after a second failure the guest starts without huge
-/// pages.
+/// write to `nr_hugepages` never tells. Who carries this out (`passthru vm start`) writes
+/// `nr_hugepages` plus what `free_hugepages` lacks of `free_needed`, and reads it back. If the kernel
+/// found fewer, memory is compacted and they are asked for once more; after a second failure what was
+/// added is given back, and the guest does not start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reserve {
     /// The directory of the pool, with `nr_hugepages` (pages in it) and `free_hugepages` (unused).

@@ -143,7 +143,7 @@ fn running(args: &Args, host: &Host, global: &Global) -> Result<Option<Refusal>>
             args.name
         ),
         way_out: format!(
-            "Shut it down first: virsh shutdown {}",
+            "Shut it down first: passthru vm stop {}",
             quote::word(&args.name)
         ),
     }))
@@ -158,7 +158,8 @@ fn still_free(args: &Args, host: &Host, edits: &[Edit]) -> std::result::Result<(
         Edit::AddDisk { path, .. } => Some(path.as_str()),
         _ => None,
     });
-    free::paths(host.root(), added)
+    let busy = free::devices(host.root(), added);
+    if busy.is_empty() { Ok(()) } else { Err(busy) }
 }
 
 /// What is asked for: first what goes, then what comes.

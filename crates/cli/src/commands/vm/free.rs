@@ -1,4 +1,4 @@
-//! The last look at the disks of a guest before it is defined.
+//! The last look at the disks of a guest before it is defined, or starts.
 
 use passthru_host::{Root, blocks};
 use passthru_plan::{Refusal, guest::Guest};
@@ -8,25 +8,21 @@ use passthru_plan::{Refusal, guest::Guest};
 /// # Errors
 /// A refusal for each that is in use or gone.
 pub(super) fn check(root: &Root, guest: &Guest) -> Result<(), Vec<Refusal>> {
-    let disks = guest.disks.iter();
-    let devices = disks.filter(|disk| disk.is_device() && !disk.cdrom);
-    paths(root, devices.map(|disk| disk.path.as_str()))
-}
-
-/// Nobody has these devices open, and all of them are there.
-///
-/// # Errors
-/// A refusal for each that is in use or gone.
-pub(super) fn paths<'a>(
-    root: &Root,
-    paths: impl Iterator<Item = &'a str>,
-) -> Result<(), Vec<Refusal>> {
-    let refusals: Vec<Refusal> = paths.filter_map(|path| one(root, path)).collect();
+    let disks = guest.disks.iter().filter(|disk| !disk.cdrom);
+    let refusals = devices(root, disks.map(|disk| disk.path.as_str()));
     if refusals.is_empty() {
         Ok(())
     } else {
         Err(refusals)
     }
+}
+
+/// What keeps those of `paths` that are devices from being a guest's.
+pub(super) fn devices<'a>(root: &Root, paths: impl Iterator<Item = &'a str>) -> Vec<Refusal> {
+    paths
+        .filter(|path| path.starts_with("/dev/"))
+        .filter_map(|path| one(root, path))
+        .collect()
 }
 
 fn one(root: &Root, path: &str) -> Option<Refusal> {

@@ -2,12 +2,22 @@
 
 mod carry;
 mod check;
+mod console;
 mod disks;
 mod edit;
 mod free;
+mod functions;
+mod guest;
+mod hold;
+mod ip;
+mod launch;
+mod list;
 mod new;
 mod pin;
+mod release;
 mod show;
+mod start;
+mod stop;
 mod wish;
 
 use crate::{
@@ -27,6 +37,12 @@ pub(super) fn run(args: &Vm, global: &Global, out: &mut Out) -> Result<Outcome> 
         What::New(args) => new::run(args, global, out),
         What::Edit(args) => edit::run(args, global, out),
         What::Check(args) => check::run(args, global, out),
+        What::List => list::run(global, out),
+        What::Start(args) => start::run(args, global, out),
+        What::Stop(args) => stop::run(args, global, out),
+        What::Release(args) => release::run(args, global, out),
+        What::Ip(args) => ip::run(args, global, out),
+        What::Console(args) => console::run(args, global, out),
         What::Show(args) => show::run(args, global, out),
     }
 }

@@ -1,0 +1,148 @@
+//! May a guest start now? Everything that would make it fail half-way, or take from the host what it
+//! cannot do without, is looked for before anything is touched.
+
+use alloc::{format, string::String, vec::Vec};
+
+use super::{
+    devices,
+    held::Held,
+    isolation::{self, Isolation},
+    pages::{self, Raise},
+};
+use crate::{
+    Address,
+    facts::Facts,
+    guest::{
+        plan::refusal,
+        read::{Domain, Link},
+    },
+    plan::Refusal,
+    text::quote::word,
+};
+
+/// A process that has opened a device of a function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opener {
+    /// The function.
+    pub function: Address,
+    /// The process.
+    pub process: u32,
+    /// Its name.
+    pub name: String,
+}
+
+/// What is known about the host beside its facts.
+#[derive(Debug, Clone, Default)]
+pub struct Around<'a> {
+    /// Other guests that run.
+    pub running: &'a [Domain],
+    /// libvirt's networks that are active.
+    pub networks: &'a [String],
+    /// Bridges and devices of the guest's network that the host does not have.
+    pub no_device: &'a [String],
+    /// Disks of the guest that are not there.
+    pub no_disk: &'a [String],
+    /// Processes that have opened a function of the guest.
+    pub openers: &'a [Opener],
+    /// Processes could be looked at.
+    pub openers_known: bool,
+    /// KiB of the host's default huge page.
+    pub default_page: Option<u64>,
+    /// What other guests hold.
+    pub held: &'a [Held],
+}
+
+/// What the user agreed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Consent {
+    /// The host may lose its only picture while the guest runs.
+    pub headless: bool,
+    /// Huge pages may be asked of the kernel.
+    pub allocate: bool,
+    /// The host's own processes are to stay off the guest's CPUs.
+    pub isolate: bool,
+}
+
+/// What has to be done before the guest starts.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ready {
+    /// Pools of huge pages that have to grow.
+    pub raise: Vec<Raise>,
+    /// CPUs to keep the host off.
+    pub isolation: Option<Isolation>,
+}
+
+/// Whether `domain`, which is shut off, may start on the host as it is now.
+///
+/// # Errors
+/// Every reason why not.
+pub fn preflight(
+    facts: &Facts,
+    domain: &Domain,
+    around: &Around<'_>,
+    consent: Consent,
+) -> Result<Ready, Vec<Refusal>> {
+    let mut refusals = devices::check(facts, domain, around, consent);
+    let memory = pages::check(facts, domain, around.default_page);
+    refusals.extend(memory.refusals);
+    if !consent.allocate {
+        refusals.extend(pages::missing(&domain.name, &memory.raise));
+    }
+    refusals.extend(network(domain, around));
+    for path in around.no_disk {
+        refusals.push(refusal(
+            "guest.start.disk",
+            format!("The disk {path} of {} is not there.", domain.name),
+            format!(
+                "Mount the file system it is on, or correct the path: virsh edit {}",
+                word(&domain.name)
+            ),
+        ));
+    }
+    let mut ready = Ready {
+        raise: memory.raise,
+        isolation: None,
+    };
+    if consent.isolate {
+        match isolation::plan(facts, domain, around.held) {
+            Ok(isolation) => ready.isolation = Some(isolation),
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    if refusals.is_empty() {
+        Ok(ready)
+    } else {
+        Err(refusals)
+    }
+}
+
+fn network(domain: &Domain, around: &Around<'_>) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    for interface in &domain.interfaces {
+        let refused = match &interface.link {
+            Link::Network(name) if !around.networks.contains(name) => refusal(
+                "guest.start.network",
+                format!("libvirt's network {name} is not active."),
+                format!(
+                    "sudo virsh -c qemu:///system net-start {0}; with the host from now on: sudo virsh -c qemu:///system net-autostart {0}",
+                    word(name)
+                ),
+            ),
+            Link::Bridge(name) | Link::Direct(name) if around.no_device.contains(name) => refusal(
+                "guest.start.network.device",
+                format!(
+                    "The host has no network device {name}, which the guest is to be connected to."
+                ),
+                format!(
+                    "ip link lists those it has; virsh edit {} corrects it.",
+                    word(&domain.name)
+                ),
+            ),
+            _ => continue,
+        };
+        if !refusals.contains(&refused) {
+            refusals.push(refused);
+        }
+    }
+    refusals
+}
