@@ -13,7 +13,7 @@ use domains::*;
 use passthru_plan::{
     Facts,
     guest::{
-        edit::{Edit, Port, RomWish, Usb, edit, usb::takes_ports},
+        edit::{Edit, Port, RomWish, Usb, edit, port::takes_ports},
         spec::Bus,
     },
 };

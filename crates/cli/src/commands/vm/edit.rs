@@ -4,7 +4,7 @@ use passthru_host::{input, libvirt::Libvirt};
 use passthru_plan::{
     Change, Facts, Notice, Refusal,
     guest::{
-        edit::{Edit, RomWish, Usb, edit, plan, usb::takes_ports},
+        edit::{Edit, RomWish, Usb, edit, plan, port::takes_ports},
         spec,
     },
     text::quote,

@@ -10,10 +10,11 @@ mod evdev;
 mod hugepages;
 mod pinning;
 mod place;
+pub mod port;
 mod rom;
 mod screen;
 mod splice;
-pub mod usb;
+mod usb;
 mod words;
 
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
@@ -27,9 +28,10 @@ use crate::{
     pci::Address,
     plan::{Notice, Refusal},
 };
+pub use port::Port;
 pub use rom::RomWish;
 use splice::Splices;
-pub use usb::{Port, Usb};
+pub use usb::Usb;
 pub use words::plan;
 
 /// One thing that is asked of a domain.
