@@ -18,7 +18,7 @@ use passthru_plan::{
 };
 use rustix::io::Errno;
 
-pub use file::{AppArmorRule, DIRECTORY, apparmor_rule, install, load, save};
+pub use file::{AppArmorRule, DIRECTORY, apparmor_rule, install, load, load_from, save};
 
 use crate::root::{PathError, Root};
 use device::{Device, Live};

@@ -1,5 +1,7 @@
 //! `passthru vm`.
 
+pub(crate) mod check;
+pub(crate) mod edit;
 pub(crate) mod new;
 pub(crate) mod run;
 pub(crate) mod show;
@@ -35,6 +37,10 @@ pub(crate) enum What {
     Console(run::Console),
     /// List the host's disks: the name to give to a guest, and what uses each.
     Disks,
+    /// Change a guest of libvirt, and nothing in it that is not asked for.
+    Edit(Box<edit::Edit>),
+    /// Hold a guest of libvirt to this host: what keeps it from starting, and what makes it slow.
+    Check(check::Check),
     /// Show a guest of libvirt: its XML, or a script that starts it without libvirt.
     Show(show::Show),
 }

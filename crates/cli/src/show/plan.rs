@@ -76,8 +76,23 @@ pub(crate) fn show_short(out: &mut Out, facts: &Facts, plan: &Plan) -> io::Resul
         let lead = Line::new().dim(format!("{}/{count} ", i + 1));
         out.line(&lead.put(Style::Accent, brief(change)))?;
         out.wrapped(Line::new().plain("    "), Style::Dim, change.why())?;
-        if let Change::Edit { before, after, .. } = change {
-            diff::show_short(out, before.as_deref(), after.as_deref())?;
+        match change {
+            Change::Edit { before, after, .. } => {
+                diff::show_short(out, before.as_deref(), after.as_deref())?;
+            }
+            // Somebody else's text: what becomes of it is what is agreed to.
+            Change::Domain {
+                name,
+                before: before @ Some(_),
+                after: after @ Some(_),
+                ..
+            } => diff::show(
+                out,
+                &format!("/{name}.xml"),
+                before.as_deref(),
+                after.as_deref(),
+            )?,
+            _ => {}
         }
     }
     if let Some(trial) = &plan.trial {

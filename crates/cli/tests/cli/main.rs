@@ -24,6 +24,7 @@ mod status;
 mod undo;
 mod verify;
 mod vm_disks;
+mod vm_edit;
 mod vm_new;
 mod vm_pin;
 mod vm_run;

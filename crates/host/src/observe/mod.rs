@@ -23,6 +23,7 @@ mod pci;
 mod program;
 mod topology;
 mod usage;
+mod usb;
 
 pub(crate) use boot::image_cmdline;
 pub use health::failed_units;
@@ -169,6 +170,7 @@ pub fn observe(root: &Root, wanted: Wanted) -> Facts {
         (wanted.usage || wanted.host || wanted.blocks).then(|| block::Storage::observe(root));
     if let (Some(storage), true) = (&storage, wanted.usage) {
         (facts.uses, facts.keyboard_elsewhere) = usage::observe(root, storage, &facts.functions);
+        facts.usb = usb::observe(root);
     }
     if let (Some(storage), true) = (&storage, wanted.blocks) {
         facts.blocks = blocks::observe(root, storage);

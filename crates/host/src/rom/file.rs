@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use passthru_plan::rom::LONGEST;
+use passthru_plan::{Measured, rom::LONGEST};
 
 use crate::{
     attributes::Attributes,
@@ -44,6 +44,24 @@ pub fn load(path: &Path) -> Result<Vec<u8>, PathError> {
         path: path.into(),
         source,
     })
+}
+
+/// The bytes of the file `path` of the host, or why they cannot be read.
+pub fn load_from(root: &Root, path: &str) -> Measured<Vec<u8>> {
+    let read = || {
+        let mut bytes = Vec::new();
+        let file = root.stream(path).map_err(|error| error.source)?;
+        let most = 2 * LONGEST as u64;
+        file.take(most + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > most {
+            return Err(io::Error::other("larger than 32 MiB: no option ROM is"));
+        }
+        Ok(bytes)
+    };
+    match read() {
+        Ok(bytes) => Measured::Value(bytes),
+        Err(error) => Measured::not(format!("{path} cannot be read: {error}")),
+    }
 }
 
 /// Writes `bytes` to the file `path` of this machine. With `force` it takes the place of what is there,

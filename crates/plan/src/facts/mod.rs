@@ -13,6 +13,7 @@ pub mod machine;
 pub mod pci;
 pub mod topology;
 pub mod usage;
+pub mod usb;
 
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,7 @@ pub use machine::{Cpu, CpuVendor, Distribution, Firmware, Machine, Memory};
 pub use pci::{Bar, Candidate, Function, Sriov};
 pub use topology::{Cache, CoreKind, HugepagePool, LogicalCpu, Node, Topology};
 pub use usage::{Use, UseKind};
+pub use usb::UsbDevice;
 
 use crate::{measured::Measured, pci::Address};
 
@@ -52,6 +54,9 @@ pub struct Facts {
     pub boot: Boot,
     /// What the host itself needs, by function.
     pub uses: Vec<Use>,
+    /// USB devices that are plugged in, in the order of their ports' names.
+    #[serde(default)]
+    pub usb: Measured<Vec<UsbDevice>>,
     /// Block devices and who uses them; read for guests only.
     #[serde(default)]
     pub blocks: Blocks,

@@ -160,7 +160,7 @@ fn groups(draft: &mut Draft, facts: &Facts, functions: &[&Function], chosen: &[A
 }
 
 /// One slot of the guest for each of the host.
-fn by_slot(chosen: &[Address]) -> Vec<Slot> {
+pub(super) fn by_slot(chosen: &[Address]) -> Vec<Slot> {
     let mut slots: BTreeMap<_, Vec<Assigned>> = BTreeMap::new();
     for &host in chosen {
         let function = host.function;

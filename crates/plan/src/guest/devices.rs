@@ -8,6 +8,8 @@ use super::{
     spec::{Bus, Disk, Guest, Network, Screen, Slot},
 };
 
+use crate::pci::Address;
+
 /// Root ports for what is plugged in later.
 const SPARE: usize = 4;
 
@@ -87,7 +89,7 @@ impl Names {
     }
 }
 
-fn disk_element(disk: &Disk, iothread: bool, target: alloc::string::String) -> Element {
+pub(super) fn disk_element(disk: &Disk, iothread: bool, target: alloc::string::String) -> Element {
     let device = disk.is_device();
     let (kind, source) = if device {
         ("block", "dev")
@@ -191,29 +193,34 @@ fn hostdevs(guest: &Guest) -> impl Iterator<Item = Element> {
         .flat_map(|(index, slot)| slot_elements(index + 1, slot))
 }
 
-fn slot_elements(bus: usize, slot: &Slot) -> impl Iterator<Item = Element> {
+pub(super) fn slot_elements(bus: usize, slot: &Slot) -> impl Iterator<Item = Element> {
     let several = slot.functions.len() > 1;
+    let bus = u8::try_from(bus).unwrap_or(u8::MAX);
     slot.functions.iter().map(move |assigned| {
-        let host = assigned.host;
-        let source = Element::new("address")
-            .with("domain", format_args!("{:#06x}", host.domain))
-            .with("bus", format_args!("{:#04x}", host.bus))
-            .with("slot", format_args!("{:#04x}", host.device))
-            .with("function", format_args!("{:#x}", host.function));
-        let mut place = Element::new("address")
-            .with("type", "pci")
-            .with("domain", "0x0000")
-            .with("bus", format_args!("{bus:#04x}"))
-            .with("slot", "0x00")
-            .with("function", format_args!("{:#x}", assigned.function));
-        if several && assigned.function == 0 {
-            place = place.with("multifunction", "on");
-        }
-        Element::new("hostdev")
-            .with("mode", "subsystem")
-            .with("type", "pci")
-            .with("managed", "yes")
-            .child(Element::new("source").child(source))
-            .child(place)
+        let place = Address::new(0, bus, 0, assigned.function);
+        function_element(assigned.host, place, several)
     })
+}
+
+/// A function of the host at a place in the guest; `several` if there are others in its slot, which
+/// function 0 has to say (the header type of PCI).
+pub(super) fn function_element(host: Address, place: Address, several: bool) -> Element {
+    let at = |element: Element, at: Address| {
+        element
+            .with("domain", format_args!("{:#06x}", at.domain))
+            .with("bus", format_args!("{:#04x}", at.bus))
+            .with("slot", format_args!("{:#04x}", at.device))
+            .with("function", format_args!("{:#x}", at.function))
+    };
+    let source = at(Element::new("address"), host);
+    let mut seen = at(Element::new("address").with("type", "pci"), place);
+    if several && place.function == 0 {
+        seen = seen.with("multifunction", "on");
+    }
+    Element::new("hostdev")
+        .with("mode", "subsystem")
+        .with("type", "pci")
+        .with("managed", "yes")
+        .child(Element::new("source").child(source))
+        .child(seen)
 }

@@ -91,7 +91,7 @@ impl Display for Element {
 /// Blanks other than the space are written as numbers, for a reader makes spaces of them in
 /// attributes (<https://www.w3.org/TR/xml/#AVNormalize>). Characters that XML cannot hold at all
 /// become U+FFFD: the document stays one, and [`is_legal`] tells beforehand.
-struct Escaped<'a>(&'a str);
+pub(super) struct Escaped<'a>(pub(super) &'a str);
 
 impl Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

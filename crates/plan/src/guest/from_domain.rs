@@ -414,7 +414,7 @@ fn kib(node: Node<'_, '_>) -> Option<u64> {
     scaled(node.text()?, node.attribute("unit"))
 }
 
-fn scaled(number: &str, unit: Option<&str>) -> Option<u64> {
+pub(super) fn scaled(number: &str, unit: Option<&str>) -> Option<u64> {
     let number: u64 = number.trim().parse().ok()?;
     let bytes = match unit.unwrap_or("KiB") {
         "b" | "bytes" => 1,

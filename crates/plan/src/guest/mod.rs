@@ -3,6 +3,7 @@
 
 mod assign;
 pub mod capabilities;
+pub mod check;
 pub mod define;
 mod devices;
 mod disk;
@@ -11,7 +12,9 @@ pub mod disk_list;
 mod disk_notes;
 pub mod disk_use;
 pub mod domain;
+pub mod edit;
 pub mod element;
+mod existing;
 pub mod from_domain;
 pub mod hugepages;
 pub mod hyperv;

@@ -116,6 +116,16 @@ impl Draft {
         });
     }
 
+    /// Something stands in the way.
+    pub(super) const fn is_refused(&self) -> bool {
+        !self.refusals.is_empty()
+    }
+
+    /// What is to be said, taken out.
+    pub(super) fn take_notes(&mut self) -> Vec<Notice> {
+        core::mem::take(&mut self.notes)
+    }
+
     /// There is a refusal of this id already.
     pub(super) fn has(&self, id: &str) -> bool {
         self.refusals.iter().any(|refusal| refusal.id == id)

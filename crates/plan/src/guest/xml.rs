@@ -150,6 +150,26 @@ pub(super) fn topoext(topology: GuestTopology, vendor: CpuVendor) -> bool {
     vendor == CpuVendor::Amd && topology.threads > 1
 }
 
+impl CacheMode {
+    /// `mode` of `<cache>`.
+    pub(super) const fn mode(self) -> &'static str {
+        match self {
+            Self::Passthrough => "passthrough",
+            Self::Emulate => "emulate",
+        }
+    }
+
+    /// `<cache>`.
+    pub(super) fn element(self) -> Element {
+        let cache = Element::new("cache");
+        let cache = match self {
+            Self::Passthrough => cache,
+            Self::Emulate => cache.with("level", 3),
+        };
+        cache.with("mode", self.mode())
+    }
+}
+
 /// `<cpu>`.
 pub(super) fn cpu(cpu: Cpu) -> Element {
     let t = cpu.topology;
@@ -164,11 +184,7 @@ pub(super) fn cpu(cpu: Cpu) -> Element {
                 .with("cores", t.cores)
                 .with("threads", t.threads),
         );
-    let cache = Element::new("cache");
-    element = element.child(match cpu.cache {
-        CacheMode::Passthrough => cache.with("mode", "passthrough"),
-        CacheMode::Emulate => cache.with("level", 3).with("mode", "emulate"),
-    });
+    element = element.child(cpu.cache.element());
     if let Some(bits) = cpu.address_bits {
         element = element.child(
             Element::new("maxphysaddr")

@@ -1,8 +1,10 @@
 //! `passthru vm`: guests, one file per verb.
 
 mod carry;
+mod check;
 mod console;
 mod disks;
+mod edit;
 mod free;
 mod functions;
 mod guest;
@@ -33,6 +35,8 @@ pub(super) fn run(args: &Vm, global: &Global, out: &mut Out) -> Result<Outcome> 
         What::Pin(args) => pin::run(args, global, out),
         What::Disks => disks::run(global, out),
         What::New(args) => new::run(args, global, out),
+        What::Edit(args) => edit::run(args, global, out),
+        What::Check(args) => check::run(args, global, out),
         What::List => list::run(global, out),
         What::Start(args) => start::run(args, global, out),
         What::Stop(args) => stop::run(args, global, out),

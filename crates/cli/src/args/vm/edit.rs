@@ -1,0 +1,168 @@
+//! `passthru vm edit`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use passthru_plan::{
+    Address, Ids, Selector,
+    guest::{edit::Port, spec},
+};
+
+/// `passthru vm edit`.
+#[derive(Debug, Args)]
+pub(crate) struct Edit {
+    /// The guest.
+    #[arg(required_unless_present = "xml", default_value = "")]
+    pub(crate) name: String,
+    /// Read its XML from a file in place of libvirt; only with --dry-run.
+    #[arg(long, value_name = "FILE", requires = "dry_run")]
+    pub(crate) xml: Option<PathBuf>,
+    /// Show what would be changed, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) card: Card,
+    #[command(flatten)]
+    pub(crate) cpus: Cpus,
+    #[command(flatten)]
+    pub(crate) devices: Devices,
+}
+
+/// Cards and their ROMs.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Cards")]
+pub(crate) struct Card {
+    /// Give it a card, by any of its functions: `01:00.0`, or with what it must be,
+    /// `01:00.0=10de:1f08`. All of its functions go. May be repeated, as may the others.
+    #[arg(long, value_name = "ADDR[=IDS]")]
+    pub(crate) add_gpu: Vec<Selector>,
+    /// Take a card away.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) remove_gpu: Vec<Address>,
+    /// Let it see the option ROM in this file on a function that it owns.
+    #[arg(long, value_name = "ADDR=FILE", value_parser = rom)]
+    pub(crate) rom: Vec<(Address, String)>,
+    /// Let it see no option ROM on a function.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) rom_off: Vec<Address>,
+    /// Let it see the function's own option ROM.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) no_rom: Vec<Address>,
+    /// No screen but the card's: takes away SPICE and what hangs on it, and the QXL card.
+    #[arg(long)]
+    pub(crate) no_screen: bool,
+}
+
+/// Processors and memory.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Processors and memory")]
+pub(crate) struct Cpus {
+    /// Pin its CPUs to cores of the host (see `passthru vm pin`).
+    #[arg(long, conflicts_with = "no_pin")]
+    pub(crate) pin: bool,
+    /// How many CPUs; as many as it has if left out.
+    #[arg(long, value_name = "N", requires = "pin")]
+    pub(crate) cpus: Option<u32>,
+    /// Pin nothing.
+    #[arg(long)]
+    pub(crate) no_pin: bool,
+    /// Memory in huge pages, which the host must set aside.
+    #[arg(long, conflicts_with = "no_hugepages")]
+    pub(crate) hugepages: bool,
+    /// Memory in ordinary pages.
+    #[arg(long)]
+    pub(crate) no_hugepages: bool,
+}
+
+/// USB devices, disks, keyboard and mouse.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "USB devices, disks, keyboard and mouse")]
+pub(crate) struct Devices {
+    /// Give it a USB device by what it is, as lsusb shows it: `046d:c52b`.
+    #[arg(long, value_name = "VENDOR:PRODUCT")]
+    pub(crate) add_usb: Vec<Ids>,
+    /// Give it the USB device in a port, as /sys/bus/usb/devices names it: `1-2.3`.
+    #[arg(long, value_name = "PORT")]
+    pub(crate) add_usb_port: Vec<Port>,
+    /// Take a USB device away, by what it is or by its port.
+    #[arg(long, value_name = "VENDOR:PRODUCT|PORT", value_parser = usb)]
+    pub(crate) remove_usb: Vec<Usb>,
+    /// Give it a whole disk, by its name in /dev/disk/by-id.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) add_disk: Vec<String>,
+    /// The same, for a disk with a system that the guest is to start: volumes on it are the guest's.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) transplant: Vec<String>,
+    /// How it sees these disks. Every system has a driver for sata, and virtio is faster.
+    #[arg(long, value_name = "BUS", default_value = "sata")]
+    pub(crate) disk_bus: Bus,
+    /// Take a disk away, a device or an image. What is on it stays.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) remove_disk: Vec<String>,
+    /// Share a keyboard or mouse, by its path in /dev/input/by-id; both control keys together switch
+    /// it over.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) evdev: Vec<String>,
+    /// Share it no more.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) remove_evdev: Vec<String>,
+}
+
+/// A USB device, by what it is or by where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Usb {
+    /// What it is.
+    Ids(Ids),
+    /// Where it is.
+    Port(Port),
+}
+
+/// Buses of disks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Bus {
+    /// Every system has a driver.
+    Sata,
+    /// Fast; Windows needs a driver for it.
+    Virtio,
+}
+
+impl From<Bus> for spec::Bus {
+    fn from(bus: Bus) -> Self {
+        match bus {
+            Bus::Sata => Self::Sata,
+            Bus::Virtio => Self::Virtio,
+        }
+    }
+}
+
+fn rom(text: &str) -> Result<(Address, String), String> {
+    let (address, file) = text
+        .split_once('=')
+        .ok_or("not a function and its file, such as 01:00.0=/usr/share/kvm/card.rom")?;
+    let address = address
+        .parse()
+        .map_err(|e: passthru_plan::pci::BadAddress| e.to_string())?;
+    Ok((address, file.to_owned()))
+}
+
+fn usb(text: &str) -> Result<Usb, String> {
+    let ids = text.parse().map(Usb::Ids);
+    ids.or_else(|_| text.parse().map(Usb::Port))
+        .map_err(|_| "neither VENDOR:PRODUCT such as 046d:c52b nor a port such as 1-2.3".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_with_files_and_usb_devices() {
+        let (address, file) = rom("01:00.0=/a=b.rom").unwrap();
+        assert_eq!(address.to_string(), "0000:01:00.0");
+        assert_eq!(file, "/a=b.rom");
+        assert!(rom("01:00.0").is_err() && rom("/a=01:00.0").is_err());
+        assert!(matches!(usb("046d:c52b"), Ok(Usb::Ids(_))));
+        assert!(matches!(usb("1-2.3"), Ok(Usb::Port(_))));
+        assert!(usb("mouse").is_err());
+    }
+}

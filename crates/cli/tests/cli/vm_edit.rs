@@ -1,0 +1,125 @@
+//! `passthru vm edit` and `vm check`: shown, done, and taken back.
+
+use crate::support::{Ran, Sample};
+
+fn act(sample: &Sample, words: &[&str]) -> Ran {
+    let words: Vec<&str> = words
+        .iter()
+        .chain(&["--sample-tools", "--yes"])
+        .copied()
+        .collect();
+    sample.run(&words)
+}
+
+/// A domain that somebody wrote by hand, known to libvirt of the sample host.
+const XML: &str = "<domain type='kvm'>
+   <name>games</name> <!-- mine -->
+   <memory unit='GiB'>4</memory>
+   <vcpu>4</vcpu>
+   <os><type arch='x86_64' machine='q35'>hvm</type></os>
+   <devices>
+      <graphics type='spice'/>
+      <video><model type='qxl'/></video>
+   </devices>
+</domain>
+";
+
+fn sample() -> Sample {
+    let sample = Sample::new();
+    sample.write("var/lib/sample-libvirt/games.xml", XML);
+    sample
+}
+
+const EVERYTHING: [&str; 9] = [
+    "vm",
+    "edit",
+    "games",
+    "--add-gpu",
+    "01:00.0",
+    "--pin",
+    "--no-screen",
+    "--evdev",
+    "/dev/input/by-id/usb-Sample-event-kbd",
+];
+
+fn with(words: &[&'static str], more: &[&'static str]) -> Vec<&'static str> {
+    words.iter().chain(more).copied().collect()
+}
+
+#[test]
+fn a_guest_is_edited_and_taken_back_to_the_byte() {
+    let sample = sample();
+    let before = sample.print();
+    insta::assert_snapshot!(act(&sample, &with(&EVERYTHING, &["--dry-run"])).exits(0));
+    assert_eq!(sample.print(), before);
+    insta::assert_snapshot!(act(&sample, &EVERYTHING).exits(0));
+    let after = sample.read("var/lib/sample-libvirt/games.xml");
+    assert!(after.contains("<name>games</name> <!-- mine -->"));
+    assert_eq!(after.matches("<hostdev").count(), 4);
+    let again = act(&sample, &with(&EVERYTHING, &["--json"])).json(0);
+    assert_eq!(again["state"], "nothing-to-do");
+    let list = act(&sample, &["history", "--json"]).json(0);
+    assert_eq!(list["transactions"][0]["guest"], "games");
+    act(&sample, &["undo"]).exits(0);
+    assert_eq!(sample.read("var/lib/sample-libvirt/games.xml"), XML);
+    assert_eq!(sample.print(), before);
+}
+
+#[test]
+fn json_holds_what_is_changed() {
+    let sample = sample();
+    let value = act(&sample, &with(&EVERYTHING, &["--dry-run", "--json"])).json(0);
+    assert_eq!(value["state"], "shown");
+    assert_eq!(value["changes"][0]["kind"], "domain");
+    assert_eq!(value["changes"][0]["before"], XML);
+    assert_eq!(value["changes"][0]["after"], value["xml"]);
+    let value = act(
+        &sample,
+        &["vm", "edit", "games", "--add-gpu", "42:00.0", "--json"],
+    )
+    .json(1);
+    assert_eq!(value["state"], "refused");
+    assert_eq!(value["refusals"][0]["id"], "guest.card.unknown");
+    assert_eq!(sample.read("var/lib/sample-libvirt/games.xml"), XML);
+}
+
+#[test]
+fn what_is_not_asked_right_is_said() {
+    let sample = sample();
+    act(&sample, &["vm", "edit", "games"]).exits(2);
+    act(&sample, &["vm", "edit", "games", "--cpus", "4"]).exits(2);
+    act(&sample, &["vm", "edit", "games", "--pin", "--no-pin"]).exits(2);
+    act(&sample, &["vm", "edit", "games", "--rom", "01:00.0"]).exits(2);
+    let file = sample.dir().join("games.xml");
+    std::fs::write(&file, XML).unwrap();
+    let file = file.to_str().unwrap();
+    act(&sample, &["vm", "edit", "--xml", file, "--pin"]).exits(2);
+    act(
+        &sample,
+        &["vm", "edit", "--xml", file, "--pin", "--dry-run"],
+    )
+    .exits(0);
+    let said = act(&sample, &["vm", "edit", "others", "--pin"]).exits(2);
+    assert!(said.contains("it knows games"), "{said}");
+}
+
+#[test]
+fn a_guest_is_held_to_the_host() {
+    let sample = sample();
+    // It has no card, and nothing that the host could not give.
+    let value = act(&sample, &["vm", "check", "games", "--json"]).json(0);
+    assert_eq!(value["verdict"], "ready");
+    act(&sample, &EVERYTHING).exits(0);
+    let value = act(&sample, &["vm", "check", "games", "--json"]).json(0);
+    let findings = value["findings"].as_array().unwrap();
+    let no: Vec<_> = findings.iter().filter(|f| f["status"] == "no").collect();
+    assert!(no.is_empty(), "{no:?}");
+    let file = sample.dir().join("games.xml");
+    let xml = sample
+        .read("var/lib/sample-libvirt/games.xml")
+        .replace(">4</memory>", ">4000</memory>")
+        .replace(" multifunction='on'", "");
+    std::fs::write(&file, xml).unwrap();
+    let words = ["vm", "check", "--xml", file.to_str().unwrap()];
+    insta::assert_snapshot!(act(&sample, &words).exits(1));
+}
