@@ -8,6 +8,7 @@ use alloc::{
 };
 use roxmltree::{Document, Node};
 
+use super::node::child;
 use crate::plan::Refusal;
 
 /// What to ask of virsh, so that the answer is about guests like ours.
@@ -91,10 +92,6 @@ fn refuse(why: &str) -> Refusal {
         why: format!("What should be libvirt's answer about this host cannot be read: {why}."),
         way_out: format!("Ask it by hand: virsh {}", QUESTION.join(" ")),
     }
-}
-
-fn child<'a, 'b>(node: Node<'a, 'b>, name: &str) -> Option<Node<'a, 'b>> {
-    node.children().find(|node| node.has_tag_name(name))
 }
 
 fn supported<'a, 'b>(node: Node<'a, 'b>, name: &str) -> Option<Node<'a, 'b>> {

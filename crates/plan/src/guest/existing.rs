@@ -5,7 +5,8 @@ use alloc::{format, string::String, vec::Vec};
 
 use roxmltree::{Document, Node};
 
-use super::plan::refusal;
+pub(super) use super::node::{address, child, children, cpuset, is, number};
+use super::{node::amount, plan::refusal};
 use crate::{
     pci::Address,
     plan::Refusal,
@@ -45,62 +46,12 @@ pub(super) fn command_name(xml: &str) -> String {
     name(xml).map_or_else(|| "NAME".into(), |name| quote::word(&name))
 }
 
-/// An element of libvirt's own, not one of another namespace.
-pub(super) fn is(node: Node<'_, '_>, name: &str) -> bool {
-    node.is_element() && node.tag_name().namespace().is_none() && node.tag_name().name() == name
-}
-
-/// The first element `name` in `node`.
-pub(super) fn child<'a, 'i>(node: Node<'a, 'i>, name: &str) -> Option<Node<'a, 'i>> {
-    node.children().find(|&node| is(node, name))
-}
-
-/// The elements `name` in `node`.
-pub(super) fn children<'a, 'i>(
-    node: Node<'a, 'i>,
-    name: &'a str,
-) -> impl Iterator<Item = Node<'a, 'i>> {
-    node.children().filter(move |&node| is(node, name))
-}
-
 /// The elements `name` among the devices of a domain.
 pub(super) fn devices<'a, 'i>(
     domain: Node<'a, 'i>,
     name: &'a str,
 ) -> impl Iterator<Item = Node<'a, 'i>> {
     children(domain, "devices").flat_map(move |devices| children(devices, name))
-}
-
-/// A number as libvirt reads attributes: hexadecimal with 0x, octal with 0, decimal else
-/// (strtol(3) with base 0).
-pub(super) fn number(text: &str) -> Option<u32> {
-    let text = text.trim();
-    let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(digits) => (digits, 16),
-        None if text.len() > 1 && text.starts_with('0') => (&text[1..], 8),
-        None => (text, 10),
-    };
-    let plain = digits.bytes().all(|b| b.is_ascii_alphanumeric());
-    plain
-        .then(|| u32::from_str_radix(digits, radix).ok())
-        .flatten()
-}
-
-/// A PCI address in attributes; what is left out is 0.
-pub(super) fn address(node: Node<'_, '_>) -> Option<Address> {
-    let part = |name| node.attribute(name).map_or(Some(0), number);
-    let small = |name| part(name).and_then(|n| u8::try_from(n).ok());
-    let (device, function) = (small("slot")?, small("function")?);
-    (device < 32 && function < 8)
-        .then(|| {
-            Some(Address::new(
-                part("domain")?,
-                small("bus")?,
-                device,
-                function,
-            ))
-        })
-        .flatten()
 }
 
 /// A PCI function of the host that the domain owns.
@@ -153,14 +104,9 @@ pub(super) fn is_q35(domain: Node<'_, '_>) -> bool {
     machine(domain).contains("q35")
 }
 
-/// An amount of memory in KiB. Without a unit they are (<https://libvirt.org/formatdomain.html#memory-allocation>).
-pub(super) fn kib(node: Node<'_, '_>) -> Option<u64> {
-    super::from_domain::scaled(node.text()?.trim(), node.attribute("unit"))
-}
-
 /// Memory in KiB.
 pub(super) fn memory(domain: Node<'_, '_>) -> Option<u64> {
-    child(domain, "memory").and_then(kib)
+    child(domain, "memory").and_then(amount)
 }
 
 /// Virtual CPUs; 1 if that is not said.
@@ -169,18 +115,6 @@ pub(super) fn vcpus(domain: Node<'_, '_>) -> Option<u32> {
         return Some(1);
     };
     vcpu.text()?.trim().parse().ok()
-}
-
-/// A set of CPUs as libvirt writes it: `0-3,^2`.
-pub(super) fn cpuset(text: &str) -> Option<CpuSet> {
-    let mut set = CpuSet::default();
-    for part in text.split(',').map(str::trim) {
-        match part.strip_prefix('^') {
-            Some(out) => set = set.without(&CpuSet::from_list(out)?),
-            None => set = set.iter().chain(CpuSet::from_list(part)?.iter()).collect(),
-        }
-    }
-    Some(set)
 }
 
 /// Host CPUs by virtual CPU, from `<vcpupin>`, in the order of the text.

@@ -14,11 +14,12 @@ use super::{
     hugepages::{Hugepages, PAGE_1G, PAGE_2M},
     hyperv,
     memory::NodeShare,
+    node::{address, amount, child, scaled},
     pinning::{CacheMode, GuestNode, GuestTopology},
     plan::refusal,
     spec::{Assigned, Bus, Disk, Format, Guest, Network, Nic, Os, Screen, Slot},
 };
-use crate::{pci::Address, plan::Refusal, text::cpulist::CpuSet};
+use crate::{plan::Refusal, text::cpulist::CpuSet};
 
 /// The guest that `xml` describes, and what of it a guest has no place for, in libvirt's words.
 ///
@@ -62,7 +63,7 @@ pub fn read(xml: &str) -> Result<(Guest, Vec<String>), Refusal> {
         (false, _) => Os::Linux,
     };
     let cpu = child(domain, "cpu");
-    let memory_kib = child(domain, "memory").and_then(kib).unwrap_or_default();
+    let memory_kib = child(domain, "memory").and_then(amount).unwrap_or_default();
     let mut guest = Guest {
         name: text(child(domain, "name")).into(),
         os: system,
@@ -189,8 +190,8 @@ fn hostdev(guest: &mut Guest, device: Node<'_, '_>) -> Option<()> {
     if device.attribute("type") != Some("pci") || child(device, "rom").is_some() {
         return None;
     }
-    let host = place(child(child(device, "source")?, "address")?)?;
-    let inside = child(device, "address").and_then(place);
+    let host = address(child(child(device, "source")?, "address")?)?;
+    let inside = child(device, "address").and_then(address);
     let function = inside.map_or(0, |inside| inside.function);
     let assigned = Assigned { host, function };
     // Those of one slot follow one another.
@@ -199,7 +200,7 @@ fn hostdev(guest: &mut Guest, device: Node<'_, '_>) -> Option<()> {
         .skip(1)
         .find(|node| node.has_tag_name("hostdev"))
         .and_then(|node| child(node, "address"))
-        .and_then(place);
+        .and_then(address);
     let same = before
         .zip(inside)
         .is_some_and(|(a, b)| (a.domain, a.bus, a.device) == (b.domain, b.bus, b.device));
@@ -210,23 +211,6 @@ fn hostdev(guest: &mut Guest, device: Node<'_, '_>) -> Option<()> {
         }),
     }
     Some(())
-}
-
-/// A PCI address in attributes.
-fn place(node: Node<'_, '_>) -> Option<Address> {
-    let number = |name| {
-        let text = node.attribute(name)?;
-        match text.strip_prefix("0x") {
-            Some(digits) => u32::from_str_radix(digits, 16).ok(),
-            None => text.parse().ok(),
-        }
-    };
-    Some(Address {
-        domain: number("domain").unwrap_or(0),
-        bus: number("bus")?.try_into().ok()?,
-        device: number("slot")?.try_into().ok()?,
-        function: number("function")?.try_into().ok()?,
-    })
 }
 
 fn interface(guest: &mut Guest, device: Node<'_, '_>) -> Option<()> {
@@ -409,28 +393,6 @@ fn memory(domain: Node<'_, '_>, kib: u64) -> Option<GuestMemory> {
     })
 }
 
-/// An amount of memory in KiB (libvirt's "scaled integers", of powers of 1024 or 1000).
-fn kib(node: Node<'_, '_>) -> Option<u64> {
-    scaled(node.text()?, node.attribute("unit"))
-}
-
-pub(super) fn scaled(number: &str, unit: Option<&str>) -> Option<u64> {
-    let number: u64 = number.trim().parse().ok()?;
-    let bytes = match unit.unwrap_or("KiB") {
-        "b" | "bytes" => 1,
-        "KB" => 1000,
-        "k" | "KiB" => 1 << 10,
-        "MB" => 1_000_000,
-        "M" | "MiB" => 1 << 20,
-        "GB" => 1_000_000_000,
-        "G" | "GiB" => 1 << 30,
-        "TB" => 1_000_000_000_000,
-        "T" | "TiB" => 1_u64 << 40,
-        _ => return None,
-    };
-    Some(number.checked_mul(bytes)?.div_ceil(1024))
-}
-
 fn firmware_feature(os: Option<Node<'_, '_>>, name: &str) -> bool {
     os.and_then(|os| child(os, "firmware"))
         .into_iter()
@@ -442,10 +404,6 @@ fn cpu_feature(cpu: Option<Node<'_, '_>>, policy: &str, name: &str) -> bool {
     cpu.into_iter()
         .flat_map(|cpu| cpu.children())
         .any(|one| one.attribute("name") == Some(name) && one.attribute("policy") == Some(policy))
-}
-
-fn child<'a, 'b>(node: Node<'a, 'b>, name: &str) -> Option<Node<'a, 'b>> {
-    node.children().find(|node| node.has_tag_name(name))
 }
 
 fn text<'a>(node: Option<Node<'a, '_>>) -> &'a str {

@@ -23,6 +23,7 @@ pub mod iso9660;
 pub mod leave;
 pub mod memory;
 mod names;
+mod node;
 pub mod pinning;
 mod plan;
 pub mod qemu;

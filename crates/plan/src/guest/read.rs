@@ -12,9 +12,8 @@ use roxmltree::Document;
 use serde::Serialize;
 use thiserror::Error;
 
-use self::elements::{
-    binding, child, children, disk, function, interface, kib, os, own_text, pages, set,
-};
+use self::elements::{binding, disk, function, interface, os, own_text, pages};
+use super::node::{child, children, cpuset, scaled};
 use crate::{pci::Address, text::cpulist::CpuSet};
 
 /// A text that is no domain, and why.
@@ -164,7 +163,7 @@ impl Domain {
         let text = |name| child(root, name).and_then(own_text);
         let name = text("name").ok_or_else(|| BadDomain("it has no name".into()))?;
         let memory_kib = child(root, "memory")
-            .and_then(|node| kib(own_text(node)?, node.attribute("unit")))
+            .and_then(|node| scaled(own_text(node)?, node.attribute("unit")))
             .ok_or_else(|| BadDomain(format!("the memory of {name} is no amount")))?;
         let devices = child(root, "devices");
         let each = |tag| {
@@ -191,12 +190,12 @@ impl Domain {
                 .flat_map(|node| children(node, "vcpupin"))
                 .filter_map(|node| {
                     let vcpu = node.attribute("vcpu")?.parse().ok()?;
-                    Some((vcpu, set(node.attribute("cpuset")?)?))
+                    Some((vcpu, cpuset(node.attribute("cpuset")?)?))
                 })
                 .collect(),
             emulatorpin: tune
                 .and_then(|node| child(node, "emulatorpin"))
-                .and_then(|node| set(node.attribute("cpuset")?)),
+                .and_then(|node| cpuset(node.attribute("cpuset")?)),
             hugepages: child(root, "memoryBacking")
                 .and_then(|node| child(node, "hugepages"))
                 .map(pages),
@@ -212,7 +211,7 @@ impl Domain {
                 .and_then(|node| child(node, "numa"))
                 .into_iter()
                 .flat_map(|node| children(node, "cell"))
-                .filter_map(|node| kib(node.attribute("memory")?, node.attribute("unit")))
+                .filter_map(|node| scaled(node.attribute("memory")?, node.attribute("unit")))
                 .collect(),
             agent: each("channel")
                 .filter_map(|node| child(node, "target"))

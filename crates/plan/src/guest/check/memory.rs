@@ -10,9 +10,9 @@ use crate::{
     finding::{Finding, Severity},
     guest::{
         existing::{self, child, children, cpuset},
-        from_domain::scaled,
         hugepages::{self, PAGE_2M},
         memory::{NodeShare, spare},
+        node::scaled,
     },
 };
 

@@ -4,7 +4,10 @@ use alloc::{borrow::ToOwned, format, vec::Vec};
 use roxmltree::Node;
 
 use super::{BadDomain, Binding, Disk, HostDev, Interface, Link, OsHint, Pages};
-use crate::{pci::Address, text::cpulist::CpuSet};
+use crate::{
+    guest::node::{child, children, cpuset, number, scaled},
+    pci::Address,
+};
 
 /// A PCI function that the element gives to the guest.
 pub(super) fn function(node: Node<'_, '_>) -> Result<Option<HostDev>, BadDomain> {
@@ -93,8 +96,8 @@ pub(super) fn pages(node: Node<'_, '_>) -> Vec<Pages> {
         .map(|page| Pages {
             kib: page
                 .attribute("size")
-                .and_then(|size| kib(size, page.attribute("unit"))),
-            cells: page.attribute("nodeset").and_then(set),
+                .and_then(|size| scaled(size, page.attribute("unit"))),
+            cells: page.attribute("nodeset").and_then(cpuset),
         })
         .collect();
     if pages.is_empty() {
@@ -109,7 +112,7 @@ pub(super) fn pages(node: Node<'_, '_>) -> Vec<Pages> {
 pub(super) fn binding(node: Node<'_, '_>) -> Option<Binding> {
     Some(Binding {
         mode: node.attribute("mode").unwrap_or("strict").into(),
-        nodes: set(node.attribute("nodeset")?)?,
+        nodes: cpuset(node.attribute("nodeset")?)?,
     })
 }
 
@@ -135,61 +138,6 @@ pub(super) fn os(root: Node<'_, '_>) -> OsHint {
     }
 }
 
-pub(super) fn child<'a, 'b>(node: Node<'a, 'b>, name: &str) -> Option<Node<'a, 'b>> {
-    node.children().find(|node| node.has_tag_name(name))
-}
-
-pub(super) fn children<'a, 'b>(
-    node: Node<'a, 'b>,
-    name: &'static str,
-) -> impl Iterator<Item = Node<'a, 'b>> + use<'a, 'b> {
-    node.children().filter(move |node| node.has_tag_name(name))
-}
-
 pub(super) fn own_text<'a>(node: Node<'a, '_>) -> Option<&'a str> {
     node.text().map(str::trim).filter(|text| !text.is_empty())
-}
-
-/// Decimal, or hexadecimal with `0x`, as libvirt takes both.
-fn number(text: &str) -> Option<u32> {
-    match text.strip_prefix("0x") {
-        Some(hex) => u32::from_str_radix(hex, 16).ok(),
-        None => text.parse().ok(),
-    }
-}
-
-/// KiB, by libvirt's units (`virScaleInteger`): KiB without one, and a B at the end alone counts in
-/// thousands.
-pub(super) fn kib(text: &str, unit: Option<&str>) -> Option<u64> {
-    let bytes: u64 = match unit.unwrap_or("KiB").to_ascii_lowercase().as_str() {
-        "b" | "byte" | "bytes" => 1,
-        "kb" => 1000,
-        "k" | "kib" => 1 << 10,
-        "mb" => 1_000_000,
-        "m" | "mib" => 1 << 20,
-        "gb" => 1_000_000_000,
-        "g" | "gib" => 1 << 30,
-        "tb" => 1_000_000_000_000,
-        "t" | "tib" => 1 << 40,
-        _ => return None,
-    };
-    text.trim()
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(bytes)
-        .map(|bytes| bytes.div_ceil(1024))
-}
-
-/// A set as libvirt writes it: `0-3,^2` leaves one out (`virBitmapParse`).
-pub(super) fn set(text: &str) -> Option<CpuSet> {
-    let (out, of): (Vec<&str>, Vec<&str>) = text
-        .split(',')
-        .map(str::trim)
-        .partition(|part| part.starts_with('^'));
-    let of = CpuSet::from_list(&of.join(","))?;
-    let mut without = CpuSet::new();
-    for part in out {
-        without.insert(part.get(1..)?.trim().parse().ok()?);
-    }
-    Some(of.without(&without))
 }
