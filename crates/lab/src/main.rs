@@ -19,6 +19,7 @@ mod efi;
 mod error;
 mod grub;
 mod guest;
+mod guest_system;
 mod host;
 mod image;
 mod interrupt;
