@@ -117,6 +117,9 @@ pub(crate) enum Stamp {
     Link { target: String },
     /// A regular file.
     File { sha256: String },
+    /// A file that others write to and that may be large: told by its size in bytes and when it was
+    /// last written.
+    Made { size: u64, mtime: (i64, i64) },
     /// Something else: a directory, a device.
     Other,
 }

@@ -8,6 +8,7 @@ mod attributes;
 pub mod capture;
 pub mod exec;
 pub mod failpoint;
+pub mod input;
 pub mod journal;
 pub mod libvirt;
 mod lock;

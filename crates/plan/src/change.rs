@@ -32,6 +32,41 @@ pub enum Change {
         /// Why.
         why: String,
     },
+    /// Tools of the host make a file that belongs to the user from then on: the disk of a guest. Undo
+    /// removes it while it is as it was made, and leaves it once something was written to it.
+    Make {
+        /// Absolute path of the file; it must not exist.
+        path: String,
+        /// Programs and arguments, one after the other; together they make the file.
+        argv: Vec<Vec<String>>,
+        /// Why.
+        why: String,
+    },
+    /// The image of a disc (ISO 9660) with small texts is made, readable for root alone: the first
+    /// settings of a guest.
+    Disc {
+        /// Absolute path of the image; it must not exist.
+        path: String,
+        /// The volume's name, by which the guest finds it.
+        volume: String,
+        /// Names and texts of its files.
+        files: Vec<(String, String)>,
+        /// Why.
+        why: String,
+    },
+    /// A libvirt domain gets another definition (or is made, or forgotten). Both texts are what
+    /// `virsh dumpxml --inactive --security-info` prints; libvirt may write the second one
+    /// differently once it has it.
+    Domain {
+        /// The domain's name.
+        name: String,
+        /// Its definition now; `None` if there must be no such domain.
+        before: Option<String>,
+        /// Its definition afterwards; `None` if it will be forgotten.
+        after: Option<String>,
+        /// Why.
+        why: String,
+    },
     /// A tool of the host is run.
     Run {
         /// Program and arguments; no shell reads them.
@@ -108,7 +143,12 @@ impl Change {
     /// Why the change is made.
     pub fn why(&self) -> &str {
         match self {
-            Self::Edit { why, .. } | Self::Copy { why, .. } | Self::Run { why, .. } => why,
+            Self::Edit { why, .. }
+            | Self::Copy { why, .. }
+            | Self::Make { why, .. }
+            | Self::Disc { why, .. }
+            | Self::Domain { why, .. }
+            | Self::Run { why, .. } => why,
         }
     }
 }

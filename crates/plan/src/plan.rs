@@ -28,8 +28,30 @@ pub struct Plan {
     /// The transaction that this one makes permanent, if a trial has proved itself.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub continues: Option<u32>,
+    /// The guest that this plan is about; it touches nothing that the host boots with.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub guest: Option<String>,
     /// What will be true afterwards, one statement each.
     pub outcome: Vec<String>,
+}
+
+impl Plan {
+    /// A plan about the guest `name` and nothing else.
+    pub fn of_guest(name: &str, changes: Vec<Change>, notices: Vec<Notice>) -> Self {
+        Self {
+            intent: Intent::default(),
+            refusals: Vec::new(),
+            notices,
+            bindings: Vec::new(),
+            words: Vec::new(),
+            changes,
+            reboot: false,
+            trial: None,
+            continues: None,
+            guest: Some(name.into()),
+            outcome: Vec::new(),
+        }
+    }
 }
 
 /// What happens around a trial boot.

@@ -17,7 +17,7 @@ pub(crate) struct Vm {
 pub(crate) enum What {
     /// Show which CPUs and which memory a guest should get, with the libvirt XML for it.
     Pin(Pin),
-    /// Make a guest with a card (so far: show it, with --dry-run).
+    /// Make a guest that owns a card.
     New(Box<new::New>),
 }
 

@@ -30,6 +30,8 @@ struct Entry<'a> {
     begun: u64,
     since: u64,
     cards: Vec<String>,
+    /// The guest it was about.
+    guest: Option<&'a str>,
     reason: Option<&'a str>,
     notes: &'a [String],
 }
@@ -65,6 +67,7 @@ fn entry(record: &Record) -> Entry<'_> {
             .iter()
             .map(ToString::to_string)
             .collect(),
+        guest: record.plan.guest.as_deref(),
         reason: record.reason.as_deref(),
         notes: &record.notes,
     }
@@ -109,6 +112,9 @@ fn show(records: &[Record], out: &mut Out) -> Result<()> {
 /// What a transaction was about.
 fn cards(record: &Record) -> String {
     let intent = &record.plan.intent;
+    if let Some(name) = &record.plan.guest {
+        return format!("guest {name}");
+    }
     if intent.iommu_only {
         return "IOMMU only".into();
     }

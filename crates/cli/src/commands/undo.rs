@@ -121,11 +121,23 @@ pub(super) fn preview(records: &[Record], number: u32, out: &mut Out) -> Result<
         {
             out.text(&format!("  run {}", quote::command(undo)))?;
         }
+        if let Change::Domain { name, before, .. } = change {
+            let what = match before {
+                Some(_) => "put back the definition of guest",
+                None => "forget guest",
+            };
+            out.text(&format!("  {what} {name}"))?;
+        }
         for path in written(change) {
             if said.insert(path) {
                 let first = changes().rfind(|change| written(change).any(|p| p == path));
                 let what = match first {
-                    Some(Change::Edit { before: None, .. } | Change::Copy { .. }) => "remove",
+                    Some(
+                        Change::Edit { before: None, .. }
+                        | Change::Copy { .. }
+                        | Change::Disc { .. },
+                    ) => "remove",
+                    Some(Change::Make { .. }) => "remove, unless something was written to it:",
                     _ => "put back",
                 };
                 out.text(&format!("  {what} {path}"))?;
@@ -138,7 +150,11 @@ pub(super) fn preview(records: &[Record], number: u32, out: &mut Out) -> Result<
 /// The files that a change writes.
 fn written(change: &Change) -> impl Iterator<Item = &str> {
     let (one, outputs): (Option<&String>, &[_]) = match change {
-        Change::Edit { path, .. } | Change::Copy { to: path, .. } => (Some(path), &[]),
+        Change::Edit { path, .. }
+        | Change::Copy { to: path, .. }
+        | Change::Make { path, .. }
+        | Change::Disc { path, .. } => (Some(path), &[]),
+        Change::Domain { .. } => (None, &[]),
         Change::Run { outputs, .. } => (None, outputs),
     };
     let outputs = outputs.iter().map(|output| &output.path);

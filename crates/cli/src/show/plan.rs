@@ -125,7 +125,10 @@ pub(crate) fn header(out: &mut Out, facts: &Facts, plan: &Plan) -> io::Result<()
         None if plan.intent.repair => {
             out.line(&Line::new().bold("Put right what was left behind; bind nothing"))?;
         }
-        None => out.line(&Line::new().bold("Plan"))?,
+        None => out.line(&match &plan.guest {
+            Some(name) => Line::new().bold(format!("Guest {name}")),
+            None => Line::new().bold("Plan"),
+        })?,
     }
     if plan.bindings.is_empty() {
         return Ok(());
@@ -234,6 +237,45 @@ fn change(out: &mut Out, number: usize, count: usize, change: &Change) -> io::Re
             let label = Line::new().plain("    ").dim("writes  ");
             out.wrapped(label, Style::Plain, to)
         }
+        Change::Make { path, argv, why } => {
+            out.line(&lead("make").put(Style::Accent, path))?;
+            out.wrapped(Line::new().plain("    "), Style::Dim, why)?;
+            for argv in argv {
+                let label = Line::new().plain("    ").dim("runs    ");
+                out.wrapped(label, Style::Plain, &command(argv))?;
+            }
+            Ok(())
+        }
+        Change::Disc {
+            path,
+            volume,
+            files,
+            why,
+        } => {
+            let line = lead("make").put(Style::Accent, path);
+            out.line(&line.dim(format!("  (disc {volume}, mode 0600)")))?;
+            out.wrapped(Line::new().plain("    "), Style::Dim, why)?;
+            for (name, text) in files {
+                diff::show(out, &format!("/{name}"), None, Some(text))?;
+            }
+            Ok(())
+        }
+        Change::Domain {
+            name,
+            before,
+            after,
+            why,
+        } => {
+            let verb = match (before, after) {
+                (None, _) => "define guest",
+                (_, None) => "forget guest",
+                _ => "edit guest",
+            };
+            out.line(&lead(verb).put(Style::Accent, name))?;
+            out.wrapped(Line::new().plain("    "), Style::Dim, why)?;
+            let path = format!("/{name}.xml");
+            diff::show(out, &path, before.as_deref(), after.as_deref())
+        }
         Change::Run {
             argv,
             undo,
@@ -280,6 +322,14 @@ pub(crate) fn brief(change: &Change) -> String {
         } => format!("remove {path}"),
         Change::Edit { path, .. } => format!("edit {path}"),
         Change::Copy { from, to, .. } => format!("copy {from} to {to}"),
+        Change::Make { path, .. } | Change::Disc { path, .. } => format!("make {path}"),
+        Change::Domain {
+            name, before: None, ..
+        } => format!("define guest {name}"),
+        Change::Domain {
+            name, after: None, ..
+        } => format!("forget guest {name}"),
+        Change::Domain { name, .. } => format!("edit guest {name}"),
         Change::Run { argv, .. } => format!("run {}", command(argv)),
     }
 }

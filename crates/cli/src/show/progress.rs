@@ -115,6 +115,9 @@ impl Progress for Shown<'_> {
             Event::Restoring { path } if self.out.is_verbose() => {
                 self.say(Style::Plain, &format!("restored {path}"));
             }
+            Event::Domain { name } => {
+                self.say(Style::Plain, &format!("putting back guest {name}"));
+            }
             Event::Rerunning { argv } => {
                 self.say(Style::Plain, &format!("running {}", quote::command(argv)));
             }

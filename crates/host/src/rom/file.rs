@@ -32,16 +32,7 @@ pub fn load(path: &Path) -> Result<Vec<u8>, PathError> {
     // Flash files hold headers and data of their own beside the ROM.
     let most = 2 * LONGEST as u64;
     let read = || {
-        let mut options = fs::OpenOptions::new();
-        // A pipe would keep us waiting.
-        let flags = rustix::fs::OFlags::NONBLOCK.bits();
-        let file = options
-            .read(true)
-            .custom_flags(flags.cast_signed())
-            .open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("not a regular file"));
-        }
+        let file = crate::input::open(path)?;
         let mut bytes = Vec::new();
         file.take(most + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > most {

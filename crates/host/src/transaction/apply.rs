@@ -2,20 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use passthru_plan::{Change, Plan};
+use passthru_plan::{Change, Plan, guest::iso9660};
 
 use super::{
     Applied, Event, Failure, Options, Progress, Reason,
     back::{Back, failure, remove_flat, roll_back},
     command,
     decide::{Mode, stamp},
+    domain,
     engine::{Engine, Trouble},
     history::PlanFile,
     past::Past,
     place::locate,
-    precheck::{expect_text, unchanged_since_planned},
+    precheck::{absent, expect_text, unchanged_since_planned},
     recover::recover_all,
-    saved::{self, Manifest, look, save},
+    saved::{self, Manifest, look, look_as, save},
     space,
     touch::{self, Touch},
 };
@@ -54,7 +55,11 @@ pub fn apply(
     let _lock = engine.lock().map_err(Trouble::unchanged)?;
     let recovered = recover_all(&engine)?;
     no_other_trial(root, plan)?;
-    let _packages = engine.package_locks().map_err(Trouble::unchanged)?;
+    // A guest has nothing to do with the host's packages.
+    let _packages = match plan.guest {
+        Some(_) => None,
+        None => Some(engine.package_locks().map_err(Trouble::unchanged)?),
+    };
     let mut transaction = Transaction::prepare(&engine, plan).map_err(Trouble::unchanged)?;
     match transaction.carry_out() {
         Ok(()) => Ok(Applied {
@@ -100,6 +105,7 @@ impl<'a, 'e> Transaction<'a, 'e> {
         engine.go_on()?;
         let (touches, directories) = touch::all(root, &plan.changes)?;
         unchanged_since_planned(root, &plan.changes)?;
+        domain::unchanged_since_planned(engine, &plan.changes)?;
         let token = Writer::token().map_err(|e| root.error(journal::STATE, e))?;
         let writer = engine.writer(&token);
         let file = PlanFile {
@@ -246,6 +252,60 @@ impl<'a, 'e> Transaction<'a, 'e> {
                     .replace(&to, &mut file, &Attributes::new(0o644), None)?;
                 Ok(Vec::new())
             }
+            Change::Make { path, argv, .. } => {
+                absent(root, path)?;
+                let real = locate(root, path)?.real;
+                self.make_directories(&real)?;
+                for argv in argv {
+                    command::run(self.engine, &mut self.journal, step, argv)?;
+                }
+                if !root.meta(&real).is_ok_and(|meta| meta.is_file()) {
+                    return Err(Reason::new(
+                        format!("nothing made {path}, though every command ended well"),
+                        "run them by hand and look at what they say",
+                    )
+                    .into());
+                }
+                self.writer.settle(&real)?;
+                Ok(Vec::new())
+            }
+            Change::Disc {
+                path,
+                volume,
+                files,
+                ..
+            } => {
+                absent(root, path)?;
+                let real = locate(root, path)?.real;
+                self.make_directories(&real)?;
+                let files: Vec<(&str, &[u8])> = files
+                    .iter()
+                    .map(|(name, text)| (name.as_str(), text.as_bytes()))
+                    .collect();
+                let image = iso9660::image(volume, &files);
+                let private = Attributes::new(0o600);
+                self.writer
+                    .replace(&real, &mut image.as_slice(), &private, None)?;
+                Ok(Vec::new())
+            }
+            Change::Domain {
+                name,
+                before,
+                after,
+                ..
+            } => {
+                domain::expect(self.engine, name, before.as_deref())?;
+                domain::set(
+                    self.engine,
+                    &self.writer,
+                    &self.directory,
+                    name,
+                    before.as_deref(),
+                    after.as_deref(),
+                )?;
+                domain::keep(self.engine, &self.writer, &self.directory, step, name)?;
+                Ok(Vec::new())
+            }
             Change::Run {
                 argv,
                 outputs,
@@ -293,15 +353,15 @@ impl<'a, 'e> Transaction<'a, 'e> {
     fn after(&self, step: usize, change: &Change) -> Result<Vec<After>, Trouble> {
         let outputs: &[_] = match change {
             Change::Run { outputs, .. } => outputs,
-            Change::Edit { .. } | Change::Copy { .. } => &[],
+            _ => &[],
         };
         let mut list = Vec::new();
         for entry in &self.manifest.entries {
-            let own = matches!(change, Change::Edit { path, .. } | Change::Copy { to: path, .. } if *path == entry.path);
+            let own = matches!(change, Change::Edit { path, .. } | Change::Copy { to: path, .. } | Change::Make { path, .. } | Change::Disc { path, .. } if *path == entry.path);
             if own || entry.step == step || outputs.iter().any(|o| o.path == entry.path) {
                 list.push(After {
                     path: entry.real.clone(),
-                    stamp: look(self.engine.root, &entry.real)?,
+                    stamp: look_as(self.engine.root, &entry.real, entry.role)?,
                 });
             }
         }
@@ -316,7 +376,10 @@ impl<'a, 'e> Transaction<'a, 'e> {
                 Change::Edit { path, after, .. } => {
                     last.insert(path, after);
                 }
-                Change::Copy { .. } => {}
+                Change::Copy { .. }
+                | Change::Make { .. }
+                | Change::Disc { .. }
+                | Change::Domain { .. } => {}
                 // A command may rewrite what it lists.
                 Change::Run { outputs, .. } => {
                     for output in outputs {

@@ -1,14 +1,15 @@
 //! Taking back, action by action. Every action can be done again after a crash.
 
-use passthru_plan::{Change, Plan};
+use passthru_plan::{Change, Plan, text::quote};
 
 use super::{
     Event, Failure, Reason, command,
     decide::{Action, Decision, Mode, decide},
+    domain,
     engine::{Engine, Trouble},
     past::Past,
     place::locate,
-    saved::{Manifest, Was, by_hand, look, restore},
+    saved::{Manifest, Was, by_hand, look, look_as, restore},
 };
 use crate::{
     attributes::Attributes,
@@ -87,6 +88,34 @@ impl Back<'_, '_> {
                     .replace(path, &mut text.as_bytes(), &attributes, None)?;
                 Ok(())
             }
+            Action::Discard { entry, found } => {
+                let entry = &self.manifest.entries[*entry];
+                let now = look_as(root, &entry.real, entry.role)?;
+                if now == *found {
+                    self.engine.tell(Event::Restoring { path: &entry.real });
+                    self.writer.remove(&entry.real)?;
+                } else if now != Stamp::Absent {
+                    notes.push(format!(
+                        "{} was written to meanwhile: it is kept",
+                        entry.real
+                    ));
+                }
+                Ok(())
+            }
+            Action::Domain { name, found, text } => {
+                let now = domain::now(self.engine, name)?;
+                if now == *text {
+                    return Ok(());
+                }
+                if now != *found {
+                    notes.push(format!(
+                        "the guest {name} was changed meanwhile by somebody else: it is left as it is"
+                    ));
+                    return Ok(());
+                }
+                self.engine.tell(Event::Domain { name });
+                self.set_domain(name, found.as_deref(), text.as_deref(), notes)
+            }
             Action::Rerun { step } => self.rerun(journal, *step),
             Action::Reverse { step } => match self.plan.changes.get(*step) {
                 Some(Change::Run {
@@ -104,6 +133,42 @@ impl Back<'_, '_> {
                 Ok(())
             }
         }
+    }
+
+    /// Gives a domain a definition; the one it had is kept where it is not passthru's.
+    fn set_domain(
+        &self,
+        name: &str,
+        found: Option<&str>,
+        text: Option<&str>,
+        notes: &mut Vec<String>,
+    ) -> Result<(), Trouble> {
+        domain::set(self.engine, self.writer, self.directory, name, found, text)?;
+        if let Some(text) = text
+            && domain::now(self.engine, name)?.as_deref() != Some(text)
+        {
+            notes.push(format!(
+                "libvirt writes the definition of {name} differently from before; it means the same"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Makes domains again what they were before an undo that failed.
+    pub(super) fn put_back_domains(&self, actions: &[Action]) -> Vec<Result<(), Trouble>> {
+        let mut results = Vec::new();
+        for action in actions.iter().rev() {
+            if let Action::Domain { name, found, text } = action {
+                results.push(domain::now(self.engine, name).and_then(|now| {
+                    if now == *found {
+                        return Ok(());
+                    }
+                    let (now, found) = (text.as_deref(), found.as_deref());
+                    self.set_domain(name, now, found, &mut Vec::new())
+                }));
+            }
+        }
+        results
     }
 
     fn rerun(&self, journal: &mut Journal<'_>, step: usize) -> Result<(), Trouble> {
@@ -135,6 +200,16 @@ impl Back<'_, '_> {
             Action::Restore { entry, .. } => {
                 by_hand(root, &self.saved(), &self.manifest.entries[*entry])
             }
+            Action::Discard { entry, .. } => {
+                format!("remove {}", self.manifest.entries[*entry].real)
+            }
+            Action::Domain { name, text, .. } => match text {
+                Some(_) => format!(
+                    "virsh edit {}, with the plan beside the journal",
+                    quote::word(name)
+                ),
+                None => format!("virsh undefine --keep-nvram {}", quote::word(name)),
+            },
             Action::Merge { path, text, .. } => match text {
                 Some(_) => format!("take passthru's lines out of {path}"),
                 None => format!("remove {path}"),
@@ -188,12 +263,12 @@ pub(super) fn roll_back(
         reason: reason.what.clone(),
     }))?;
     engine.point("rollback.begin")?;
-    let Decision { actions, mut notes } = match decide(engine, back.plan, back.manifest, past, mode)
-    {
-        Ok(decision) => decision,
-        Err(Trouble::Stopped) => return Err(Trouble::Stopped),
-        Err(Trouble::Failed(why)) => return Ok(Err(vec![why])),
-    };
+    let Decision { actions, mut notes } =
+        match decide(engine, back.plan, back.manifest, back.directory, past, mode) {
+            Ok(decision) => decision,
+            Err(Trouble::Stopped) => return Err(Trouble::Stopped),
+            Err(Trouble::Failed(why)) => return Ok(Err(vec![why])),
+        };
     forgive_trouble(back.sweep())?;
     // Directories last of all: only then can they be empty.
     let is_directory = |action: &&Action| matches!(action, Action::RemoveDirectory { .. });

@@ -10,11 +10,11 @@ use passthru_plan::{Change, Plan, text::merge::take_back};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    command,
+    command, domain,
     engine::{Engine, Trouble},
     past::Past,
     place::locate,
-    saved::{Manifest, Saved, Was, look},
+    saved::{Manifest, Saved, Was, look_as},
     touch::Role,
 };
 use crate::{journal::Stamp, write::sha256};
@@ -46,6 +46,15 @@ pub(super) enum Action {
         found: Stamp,
         text: Option<String>,
     },
+    /// Remove what this entry's commands made, if it still is as it was found. Nothing is saved of it:
+    /// this comes last.
+    Discard { entry: usize, found: Stamp },
+    /// Give this domain the definition `text`, or forget it, if it still has the one that was found.
+    Domain {
+        name: String,
+        found: Option<String>,
+        text: Option<String>,
+    },
     /// Run the command of this step again, or the one that takes it back.
     Rerun { step: usize },
     /// Run the command that takes this step back: what it did is in no file.
@@ -66,12 +75,14 @@ pub(super) fn decide(
     engine: &Engine<'_>,
     plan: &Plan,
     manifest: &Manifest,
+    directory: &str,
     past: &Past,
     mode: Mode,
 ) -> Result<Decision, Trouble> {
     let mut decider = Decider {
         engine,
         plan,
+        directory,
         past,
         mode,
         in_flight: past.started.difference(&past.done).last().copied(),
@@ -81,11 +92,13 @@ pub(super) fn decide(
         rerun: BTreeSet::new(),
     };
     decider.find_new_members()?;
+    decider.domains()?;
+    let mut discard = Vec::new();
     let mut after_rerun = Vec::new();
     let mut found = BTreeMap::new();
     for (index, entry) in manifest.entries.iter().enumerate() {
         if past.started.contains(&entry.step) {
-            found.insert(index, look(engine.root, &entry.real)?);
+            found.insert(index, look_as(engine.root, &entry.real, entry.role)?);
         }
     }
     // First what makes commands necessary: restoring depends on it.
@@ -99,6 +112,7 @@ pub(super) fn decide(
         let entry = &manifest.entries[index];
         match entry.role {
             Role::Edit => decider.edit(index, entry, now)?,
+            Role::Made => discard.extend(decider.made(index, entry, now)),
             _ => decider.written(index, entry, now, &mut after_rerun),
         }
     }
@@ -112,6 +126,7 @@ pub(super) fn decide(
         .extend(rerun.iter().map(|&step| Action::Rerun { step }));
     decision.actions.extend(after_rerun);
     decision.actions.extend(reversed(plan, past));
+    decision.actions.extend(discard);
     let directories = manifest.directories.iter().rev().cloned();
     decision
         .actions
@@ -143,6 +158,8 @@ enum Verdict {
 struct Decider<'a, 'e> {
     engine: &'a Engine<'e>,
     plan: &'a Plan,
+    /// The transaction's own directory.
+    directory: &'a str,
     past: &'a Past,
     mode: Mode,
     /// The step that was begun and not done.
@@ -280,6 +297,62 @@ impl Decider<'_, '_> {
                 )),
             },
         }
+    }
+
+    /// Decides about a file that commands made for the user.
+    fn made(&mut self, index: usize, entry: &Saved, now: Stamp) -> Option<Action> {
+        if now == Stamp::Absent {
+            return None;
+        }
+        let unfinished = self.mode != Mode::Undo && !self.past.done.contains(&entry.step);
+        if self.mode == Mode::Rollback
+            || unfinished
+            || self.past.after.get(&entry.real) == Some(&now)
+        {
+            return Some(Action::Discard {
+                entry: index,
+                found: now,
+            });
+        }
+        self.decision.notes.push(format!(
+            "{} is kept: something was written to it since. Remove it when nobody needs it",
+            entry.path
+        ));
+        None
+    }
+
+    /// Decides about domains: before their files go.
+    fn domains(&mut self) -> Result<(), Trouble> {
+        for (step, change) in self.plan.changes.iter().enumerate().rev() {
+            if let Change::Domain { name, before, .. } = change
+                && self.past.started.contains(&step)
+            {
+                let now = domain::now(self.engine, name)?;
+                // Without a word that it was done it cannot be anybody else's.
+                let left = self.past.done.contains(&step).then_some(step);
+                let left = match (self.mode, left) {
+                    (Mode::Rollback, _) | (_, None) => now.clone(),
+                    (_, Some(step)) => domain::left(self.engine, self.directory, step)?,
+                };
+                let back = domain::back(
+                    self.directory,
+                    name,
+                    before.as_deref(),
+                    left.as_deref(),
+                    now.as_deref(),
+                );
+                self.decision.notes.extend(back.notes);
+                if back.text != now {
+                    domain::may_change(self.engine, name)?;
+                    self.decision.actions.push(Action::Domain {
+                        name: name.clone(),
+                        found: now,
+                        text: back.text,
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Decides about a file that was edited.

@@ -15,6 +15,7 @@ mod back;
 mod check;
 mod command;
 mod decide;
+mod domain;
 mod engine;
 mod history;
 mod past;
@@ -150,6 +151,11 @@ pub enum Event<'a> {
     Restoring {
         /// The file.
         path: &'a str,
+    },
+    /// A guest gets its former definition, or is forgotten.
+    Domain {
+        /// The guest.
+        name: &'a str,
     },
     /// A command is run again because its inputs are what they were.
     Rerunning {

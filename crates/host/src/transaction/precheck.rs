@@ -26,7 +26,11 @@ pub(super) fn unchanged_since_planned(root: &Root, changes: &[Change]) -> Result
                 expect_text(root, to, &locate(root, to)?.real, None)?;
                 continue;
             }
-            Change::Run { .. } => continue,
+            Change::Make { path, .. } | Change::Disc { path, .. } => {
+                absent(root, path)?;
+                continue;
+            }
+            Change::Domain { .. } | Change::Run { .. } => continue,
         };
         let real = locate(root, path)?.real;
         match edited.get(&real) {
@@ -50,9 +54,23 @@ pub(super) fn unchanged_since_planned(root: &Root, changes: &[Change]) -> Result
 fn writes(change: &Change, path: &str) -> bool {
     match change {
         Change::Run { outputs, .. } => outputs.iter().any(|output| output.path == path),
-        Change::Copy { to, .. } => to == path,
-        Change::Edit { .. } => false,
+        Change::Copy { to: made, .. }
+        | Change::Make { path: made, .. }
+        | Change::Disc { path: made, .. } => made == path,
+        Change::Edit { .. } | Change::Domain { .. } => false,
     }
+}
+
+/// What is made anew must not be there, however large it is.
+pub(super) fn absent(root: &Root, path: &str) -> Result<(), Trouble> {
+    if !root.exists(&locate(root, path)?.real) {
+        return Ok(());
+    }
+    Err(Reason::new(
+        format!("{} is there already", root.display(path).display()),
+        "move it away, or choose another name",
+    )
+    .into())
 }
 
 pub(super) fn expect_text(

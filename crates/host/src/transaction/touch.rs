@@ -19,6 +19,8 @@ pub(super) enum Role {
     Edit,
     /// A file that is made as a copy of another.
     Copy,
+    /// A file that commands made, and that others write to since.
+    Made,
     /// A file that a command writes.
     Output,
     /// A link that leads to one of these. Nobody should touch it.
@@ -50,7 +52,11 @@ pub(super) fn all(root: &Root, changes: &[Change]) -> Result<(Vec<Touch>, Vec<St
     for (step, change) in changes.iter().enumerate() {
         match change {
             Change::Edit { path, .. } => list.add(root, path, Role::Edit, step)?,
-            Change::Copy { to, .. } => list.add(root, to, Role::Copy, step)?,
+            Change::Copy { to: path, .. } | Change::Disc { path, .. } => {
+                list.add(root, path, Role::Copy, step)?;
+            }
+            Change::Make { path, .. } => list.add(root, path, Role::Made, step)?,
+            Change::Domain { .. } => {}
             Change::Run { outputs, .. } => {
                 for output in outputs {
                     list.add(root, &output.path, Role::Output, step)?;

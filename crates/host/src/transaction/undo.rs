@@ -145,9 +145,17 @@ fn in_order(root: &Root, records: &[Record], chain: &[u32]) -> Result<(), Failur
         let manifest = load(root, &format!("{}/saved", directory(number)))
             .map_err(|e| Trouble::from(e).unchanged())?;
         let entries = manifest.entries.into_iter();
+        let record = records.iter().find(|record| record.number == number);
+        let changes = record.iter().flat_map(|record| &record.plan.changes);
+        let domains = changes.filter_map(|change| match change {
+            // No path begins like this.
+            Change::Domain { name, .. } => Some(format!("domain {name}")),
+            _ => None,
+        });
         Ok(entries
             .filter(|entry| entry.role != Role::Beside)
             .map(|entry| entry.real)
+            .chain(domains)
             .collect())
     };
     let mut own = BTreeSet::new();
@@ -169,7 +177,9 @@ fn in_order(root: &Root, records: &[Record], chain: &[u32]) -> Result<(), Failur
         return Ok(());
     }
     Err(Failure::Usage(Reason::new(
-        format!("transaction {first} cannot be undone yet: later ones changed the same files"),
+        format!(
+            "transaction {first} cannot be undone yet: later ones changed the same files or guests"
+        ),
         format!("undo {} first, in this order", later.join(", ")),
     )))
 }
@@ -198,7 +208,7 @@ fn take_back(engine: &Engine<'_>, number: u32) -> Result<Undone, Failure> {
         engine.point("undo.begin")?;
         engine.go_on()?;
         clear(&back)?;
-        let decision = decide(engine, &plan, &manifest, &past, Mode::Undo)?;
+        let decision = decide(engine, &plan, &manifest, &directory, &past, Mode::Undo)?;
         let before = prepare(&back, &decision)?;
         Ok((decision, before))
     };
@@ -266,7 +276,10 @@ fn touches(back: &Back<'_, '_>, decision: &Decision) -> Result<Vec<Touch>, Troub
                     touches.extend(touch::outputs(root, paths, *step)?);
                 }
             }
-            Action::Reverse { .. } | Action::RemoveDirectory { .. } => {}
+            Action::Discard { .. }
+            | Action::Domain { .. }
+            | Action::Reverse { .. }
+            | Action::RemoveDirectory { .. } => {}
         }
     }
     let mut seen = BTreeSet::new();
@@ -321,7 +334,7 @@ fn act(
         Err(Trouble::Failed(reason)) => Err(failure(
             number,
             reason.clone(),
-            put_back(back, journal, before, &reason),
+            put_back(back, journal, before, &decision.actions, &reason),
         )),
     }
 }
@@ -331,6 +344,7 @@ fn put_back(
     back: &Back<'_, '_>,
     journal: &mut Journal<'_>,
     before: &Manifest,
+    actions: &[Action],
     reason: &Reason,
 ) -> Result<Result<Vec<String>, Vec<Reason>>, Trouble> {
     let engine = back.engine;
@@ -355,6 +369,12 @@ fn put_back(
             let why = reason_of(trouble)?;
             let way_out = super::saved::by_hand(engine.root, &undo, entry);
             stuck.push(Reason::new(why.what, way_out));
+        }
+    }
+    // Once their files are there again.
+    for result in back.put_back_domains(actions) {
+        if let Err(trouble) = result {
+            stuck.push(reason_of(trouble)?);
         }
     }
     if !stuck.is_empty() {

@@ -4,6 +4,7 @@
 mod apply;
 mod crash;
 mod faults;
+mod guest;
 mod laws;
 mod locks;
 mod trial;

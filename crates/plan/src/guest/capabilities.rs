@@ -10,9 +10,8 @@ use roxmltree::{Document, Node};
 
 use crate::plan::Refusal;
 
-/// What to ask, so that the answer is about guests like ours.
-pub const QUESTION: [&str; 8] = [
-    "virsh",
+/// What to ask of virsh, so that the answer is about guests like ours.
+pub const QUESTION: [&str; 7] = [
     "domcapabilities",
     "--virttype",
     "kvm",

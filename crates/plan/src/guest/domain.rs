@@ -103,6 +103,7 @@ fn cpu(guest: &Guest) -> xml::Cpu {
         cache: guest.cache,
         topoext: guest.topoext,
         address_bits: guest.address_bits,
+        without: guest.without,
         cells,
     }
 }

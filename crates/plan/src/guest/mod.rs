@@ -3,11 +3,13 @@
 
 mod assign;
 pub mod capabilities;
+pub mod define;
 mod devices;
 pub mod domain;
 pub mod element;
 pub mod hugepages;
 pub mod hyperv;
+pub mod image;
 pub mod iso9660;
 pub mod memory;
 mod names;

@@ -12,7 +12,10 @@ use super::{
     spec::{Guest, Network, Nic, Os, Screen, Wish},
     storage, xml,
 };
-use crate::{facts::Facts, plan::Notice, plan::Refusal};
+use crate::{
+    facts::{CpuVendor, Facts},
+    plan::{Notice, Refusal},
+};
 
 /// Plans the guest that `wish` describes on the host that `facts` describe.
 ///
@@ -65,6 +68,11 @@ pub fn plan(
         cache: cpus.cache,
         topoext: xml::topoext(cpus.topology, facts.machine.cpu.vendor),
         address_bits: address_bits(facts),
+        without: if wish.nested {
+            None
+        } else {
+            virtualization(facts.machine.cpu.vendor)
+        },
         pinning: cpus.pinning,
         memory,
         secure_boot,
@@ -211,6 +219,16 @@ fn memory(facts: &Facts, wish: &Wish, cpus: Option<&Cpus>) -> Result<Option<Gues
     cpus.and_then(|cpus| cpus.pinning.as_ref())
         .map(|pinning| memory::plan(facts, pinning, wish.memory_kib))
         .transpose()
+}
+
+/// The processor's extension for virtual machines, by QEMU's and libvirt's name. A guest of an unknown
+/// processor is told nothing: a name it has not would keep QEMU from starting.
+const fn virtualization(vendor: CpuVendor) -> Option<&'static str> {
+    match vendor {
+        CpuVendor::Intel | CpuVendor::Zhaoxin => Some("vmx"),
+        CpuVendor::Amd => Some("svm"),
+        CpuVendor::Other | CpuVendor::Unknown => None,
+    }
 }
 
 /// The IOMMU's address bits, where it has fewer than the processor.

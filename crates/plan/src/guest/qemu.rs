@@ -171,6 +171,9 @@ fn cpu(o: &mut Options, guest: &Guest) {
     if guest.topoext {
         words.push("topoext=on".into());
     }
+    if let Some(name) = guest.without {
+        words.push(format!("{name}=off"));
+    }
     if let Some(bits) = guest.address_bits {
         words.push(format!("host-phys-bits=on,host-phys-bits-limit={bits}"));
     }

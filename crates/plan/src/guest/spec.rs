@@ -69,6 +69,8 @@ pub struct Wish {
     /// until version 465 (March 2021); since then hiding only takes away the faster clock and
     /// interrupts of a guest that knows.
     pub hide: bool,
+    /// It can run guests of its own: WSL 2, Hyper-V, Docker Desktop, another passthru.
+    pub nested: bool,
     /// It starts with the host.
     pub autostart: bool,
 }
@@ -94,6 +96,7 @@ impl Wish {
             secure_boot: None,
             tpm: None,
             hide: false,
+            nested: false,
             autostart: false,
         }
     }
@@ -170,6 +173,9 @@ pub struct Guest {
     /// Physical address bits, where the IOMMU has fewer than the processor: firmware would put the
     /// card's memory where the IOMMU cannot map it.
     pub address_bits: Option<u8>,
+    /// The feature of the processor that a guest needs for guests of its own, if it does not get it:
+    /// Windows that has it runs itself under Hyper-V, which is slower.
+    pub without: Option<&'static str>,
     /// Which CPU of the host each of its CPUs is.
     pub pinning: Option<Pinning>,
     /// Its huge pages.

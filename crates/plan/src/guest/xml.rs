@@ -115,6 +115,8 @@ pub(super) struct Cpu {
     pub(super) topoext: bool,
     /// Physical address bits, where the IOMMU has fewer than the processor.
     pub(super) address_bits: Option<u8>,
+    /// A feature of the processor that the guest does not get.
+    pub(super) without: Option<&'static str>,
     /// The guest's memory nodes: virtual CPUs and KiB.
     pub(super) cells: Vec<(String, u64)>,
 }
@@ -131,6 +133,7 @@ impl Cpu {
             cache: pinning.cache,
             topoext: topoext(pinning.topology, vendor),
             address_bits: None,
+            without: None,
             cells: memory.map_or_else(Vec::new, |memory| cells(pinning, memory)),
         }
     }
@@ -178,6 +181,13 @@ pub(super) fn cpu(cpu: Cpu) -> Element {
             Element::new("feature")
                 .with("policy", "require")
                 .with("name", "topoext"),
+        );
+    }
+    if let Some(name) = cpu.without {
+        element = element.child(
+            Element::new("feature")
+                .with("policy", "disable")
+                .with("name", name),
         );
     }
     if cpu.cells.is_empty() {

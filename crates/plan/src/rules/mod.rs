@@ -193,6 +193,7 @@ fn staged(facts: &Facts, intent: &Intent, stage: Stage) -> Plan {
         reboot,
         trial,
         continues: None,
+        guest: None,
         outcome: statements,
     }
 }
@@ -210,6 +211,7 @@ fn nothing_to_repair(draft: Draft<'_>, intent: Intent) -> Plan {
         reboot: false,
         trial: None,
         continues: None,
+        guest: None,
         outcome: Vec::new(),
     }
 }

@@ -79,7 +79,12 @@ fn left_to_do(change: &Change) -> String {
             path, before: None, ..
         } => format!("{path} is missing: {}.", change.why()),
         Change::Edit { path, .. } => format!("{path} is not as planned: {}.", change.why()),
-        Change::Copy { to, .. } => format!("{to} is missing: {}.", change.why()),
+        Change::Copy { to: path, .. } | Change::Make { path, .. } | Change::Disc { path, .. } => {
+            format!("{path} is missing: {}.", change.why())
+        }
+        Change::Domain { name, .. } => {
+            format!("the guest {name} is not as planned: {}.", change.why())
+        }
         Change::Run { argv, .. } => {
             format!("{} has to run again: {}.", argv.join(" "), change.why())
         }

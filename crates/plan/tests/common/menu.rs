@@ -393,6 +393,7 @@ pub fn commands(changes: &[Change]) -> Vec<String> {
             Change::Edit { path, .. } => format!("edit {path}"),
             Change::Copy { to, .. } => format!("copy {to}"),
             Change::Run { argv, .. } => argv.join(" "),
+            other => panic!("no change of a host: {other:?}"),
         })
         .filter(|line| {
             !line.contains("/etc/systemd/")

@@ -407,7 +407,7 @@ pub fn applied(facts: &Facts, plan: &passthru_plan::Plan) -> Facts {
                 }
             }
             Change::Copy { .. } => {}
-            Change::Run { argv, .. } => panic!("no stand-in for {argv:?}"),
+            other => panic!("no stand-in for {other:?}"),
         }
     }
     facts

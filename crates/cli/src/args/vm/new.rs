@@ -52,6 +52,9 @@ pub(crate) struct New {
     /// to any other guest it only takes away speed.
     #[arg(long)]
     pub(crate) hide: bool,
+    /// Let it run guests of its own (WSL 2, Hyper-V, Docker Desktop).
+    #[arg(long)]
+    pub(crate) nested: bool,
     /// Start it with the host.
     #[arg(long)]
     pub(crate) autostart: bool,
@@ -73,12 +76,19 @@ pub(crate) struct New {
 
 /// Disks and media.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Disks and media (absolute paths)")]
+#[command(next_help_heading = "Disks and media")]
 pub(crate) struct Storage {
-    /// The disk image it starts from, such as a cloud image.
-    #[arg(long, value_name = "FILE")]
+    /// A cloud image: the guest gets a copy of it as its disk.
+    #[arg(long, value_name = "FILE", conflicts_with = "new_disk")]
     pub(crate) image: Option<String>,
-    /// A disk: an image, or a device such as /dev/disk/by-id/…. May be repeated.
+    /// How large that copy becomes, such as 40G; as large as the image if left out.
+    #[arg(long, value_name = "SIZE", value_parser = memory, requires = "image")]
+    pub(crate) disk_size: Option<Kib>,
+    /// A new, empty disk to install to, such as 64G.
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    pub(crate) new_disk: Option<Kib>,
+    /// A disk that is there already: an image, or a device such as /dev/disk/by-id/…. May be
+    /// repeated.
     #[arg(long, value_name = "PATH")]
     pub(crate) disk: Vec<String>,
     /// The format of disks whose names do not end in .raw or .qcow2.

@@ -1,7 +1,9 @@
 //! `passthru vm`: guests, one file per verb.
 
+mod carry;
 mod new;
 mod pin;
+mod wish;
 
 use crate::{
     args::{

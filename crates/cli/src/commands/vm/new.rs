@@ -1,29 +1,32 @@
-//! `passthru vm new`: a guest with a card. So far it is shown, and nothing is defined.
+//! `passthru vm new`: a guest with a card, shown or defined.
 
-use std::{path::Path, time::Duration};
-
-use passthru_host::exec::Watch;
+use passthru_host::{input, libvirt::Libvirt};
 use passthru_plan::{
-    Refusal,
+    Change, Facts, Plan, Refusal,
     guest::{
-        self, Capabilities, Guest, Wish, capabilities,
+        self, Capabilities, Guest, capabilities,
+        define::define,
         domain::domain,
         qemu::{CommandLine, Files, command_line},
-        seed::Seed,
-        spec,
+        spec::{Network, Os, Screen},
     },
+    text::quote,
 };
 use serde::Serialize;
 
+use super::{
+    carry::{self, Done},
+    wish,
+};
 use crate::{
     args::{
         Global,
-        vm::new::{Choice, Format, New},
+        vm::new::{Format, New},
     },
-    error::{Error, Outcome, Result},
+    error::{Outcome, Result},
     host::{self, Host, Wanted},
     out::Out,
-    show,
+    show, transaction,
 };
 
 /// `vm new --json`.
@@ -34,68 +37,96 @@ struct Document {
     guest: Option<Guest>,
     xml: Option<String>,
     qemu: Option<CommandLine>,
-    /// Where its first settings would be written.
-    seed: Option<String>,
+    /// What is done to make it.
+    changes: Vec<Change>,
+    #[serde(flatten)]
+    done: Done,
 }
 
-/// How long libvirt has for its answer.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Larger than any key or answer.
-const LIMIT: u64 = 1 << 20;
-
 pub(super) fn run(args: &New, global: &Global, out: &mut Out) -> Result<Outcome> {
-    if !args.dry_run {
-        return Err(
-            Error::usage("defining a guest comes next: this version only shows one")
-                .hint("add --dry-run"),
-        );
-    }
-    let seed = seed(args)?;
-    let host = host::reading(global)?;
+    let host = if args.dry_run {
+        host::reading(global)?
+    } else {
+        let host = host::writing(global, "vm new")?;
+        carry::only_here(&host, "vm new")?;
+        host
+    };
+    let (wish, making) = wish::read(args)?;
+    let recovered = if args.dry_run {
+        None
+    } else {
+        transaction::recover(&host, global, out)?.map(Into::into)
+    };
     let facts = host.facts(Wanted::guest())?;
     let mut document = Document {
         schema: 1,
         ..Document::default()
     };
-    let offered = capabilities(args, &host, global, out)?;
+    let (offered, exists) = ask(args, &host, global, out)?;
     let planned = offered
         .map_err(|refusal| vec![refusal])
-        .and_then(|offered| guest::plan(&facts, &wish(args), offered.as_ref()));
-    let seed = seed.transpose();
-    match (planned, seed) {
-        (Ok(guest), Ok(seed)) => {
+        .and_then(|offered| guest::plan(&facts, &wish, offered.as_ref()));
+    let plan = match (planned, making) {
+        (Ok(guest), Ok(making)) => {
             document.xml = Some(domain(&guest));
             document.qemu = Some(command_line(&guest, &Files::debian(&guest)));
-            document.seed = seed.map(|_| seed_path(args));
+            let plan = define(&guest, &making, exists);
             document.guest = Some(guest);
+            plan
         }
-        (planned, seed) => {
-            document.refusals.extend(planned.err().unwrap_or_default());
+        (planned, making) => {
+            let mut refusals = planned.err().unwrap_or_default();
             // The name is held to the same rule twice.
-            for refusal in seed.err().unwrap_or_default() {
-                if !document.refusals.contains(&refusal) {
-                    document.refusals.push(refusal);
+            for refusal in making.err().unwrap_or_default() {
+                if !refusals.contains(&refusal) {
+                    refusals.push(refusal);
+                }
+            }
+            Err(refusals)
+        }
+    };
+    let outcome = match plan {
+        Err(refusals) => {
+            document.done.state = "refused";
+            let outcome = carry::refused(&refusals, out)?;
+            document.refusals = refusals;
+            outcome
+        }
+        Ok(plan) => {
+            document.changes.clone_from(&plan.changes);
+            if args.dry_run {
+                document.done.state = "shown";
+                print(args, &document, &plan, out)?;
+                Outcome::Done
+            } else {
+                document.done = carry::out(&host, global, &facts, &plan, "Make it?", out)?;
+                if document.done.transaction.is_some() && !out.is_json() {
+                    what_now(args, &host, &wish.network, &facts, out)?;
+                }
+                match document.done.state {
+                    "declined" => Outcome::No,
+                    _ => Outcome::Done,
                 }
             }
         }
+    };
+    document.done.recovered = recovered;
+    if out.is_json() {
+        out.json(&document)?;
     }
-    print(args, &document, out)?;
     out.unreadable(&facts)?;
-    Ok(if document.refusals.is_empty() {
-        Outcome::Done
-    } else {
-        Outcome::No
-    })
+    Ok(outcome)
 }
 
 /// The document alone on standard output, what to know beside it.
-fn print(args: &New, document: &Document, out: &mut Out) -> Result<()> {
-    if out.is_json() {
-        return Ok(out.json(document)?);
-    }
-    let (Some(guest), Some(xml), Some(qemu)) = (&document.guest, &document.xml, &document.qemu)
-    else {
-        return Ok(show::plan::refusals(out, &document.refusals)?);
+fn print(args: &New, document: &Document, plan: &Plan, out: &mut Out) -> Result<()> {
+    let (Some(guest), Some(xml), Some(qemu), false) = (
+        &document.guest,
+        &document.xml,
+        &document.qemu,
+        out.is_json(),
+    ) else {
+        return Ok(());
     };
     // Nothing in it can steer a terminal: control characters are refused.
     match args.format {
@@ -105,10 +136,10 @@ fn print(args: &New, document: &Document, out: &mut Out) -> Result<()> {
     for note in &guest.notes {
         out.note(&note.text)?;
     }
-    if let Some(path) = &document.seed {
-        out.note(&format!(
-            "its first settings would be written to {path}, for root alone to read"
-        ))?;
+    for change in &plan.changes {
+        if matches!(change, Change::Make { .. } | Change::Disc { .. }) {
+            out.note(&format!("to be done first: {}", show::plan::brief(change)))?;
+        }
     }
     if guest.autostart && args.format == Format::Libvirt {
         out.note("that it starts with the host is no part of the XML: virsh autostart")?;
@@ -116,121 +147,87 @@ fn print(args: &New, document: &Document, out: &mut Out) -> Result<()> {
     Ok(())
 }
 
-/// What libvirt offers: from a file, or from this host if it is this machine.
-fn capabilities(
+/// What to do with it, and how to get back.
+fn what_now(
+    args: &New,
+    host: &Host,
+    network: &Network,
+    facts: &Facts,
+    out: &mut Out,
+) -> Result<()> {
+    let name = quote::word(&args.name);
+    let ready = args
+        .gpu
+        .iter()
+        .filter_map(|gpu| facts.function(gpu.address))
+        .all(passthru_plan::facts::Function::is_on_vfio);
+    out.heading("Next")?;
+    if !ready {
+        out.paragraph(
+            2,
+            "The card is not bound to vfio-pci. libvirt takes it from its driver when the guest \
+             starts, which is safe only while nothing uses it; bound at boot it always is:",
+        )?;
+        for gpu in &args.gpu {
+            out.command(&format!("sudo passthru apply --gpu {}", gpu.address))?;
+        }
+    }
+    out.command(&format!("sudo passthru vm start {name}"))?;
+    if Os::from(args.os).is_windows() {
+        if let Screen::Spice = screen(args) {
+            out.paragraph(2, "and for its installer, on this machine's screen:")?;
+            out.command(&format!(
+                "virt-viewer --connect qemu:///system --attach {name}"
+            ))?;
+        } else {
+            out.paragraph(2, "and look at the monitor that is plugged into the card.")?;
+        }
+    } else if *network == Network::Default {
+        out.command(&format!("passthru vm ip {name}"))?;
+    }
+    out.heading("The way back, whenever you want it")?;
+    out.command(&host.verb("undo"))?;
+    Ok(())
+}
+
+const fn screen(args: &New) -> Screen {
+    if args.screen {
+        Screen::Spice
+    } else {
+        Screen::None
+    }
+}
+
+/// What libvirt offers, from a file or from this host if it is this machine, and whether it has a
+/// guest of that name.
+#[allow(clippy::type_complexity)]
+fn ask(
     args: &New,
     host: &Host,
     global: &Global,
     out: &mut Out,
-) -> Result<std::result::Result<Option<Capabilities>, Refusal>> {
+) -> Result<(std::result::Result<Option<Capabilities>, Refusal>, bool)> {
+    let exec = host.exec(global);
+    let libvirt = Libvirt::new(exec.as_ref(), None);
+    let exists = if args.dry_run {
+        false
+    } else {
+        let names = libvirt.domains().map_err(|e| carry::libvirt(&e))?;
+        names.contains(&args.name)
+    };
     if let Some(file) = &args.capabilities {
-        let text = read(file)?;
-        return Ok(Capabilities::parse(&text).map(Some));
+        let text = input::text(file)?;
+        return Ok((Capabilities::parse(&text).map(Some), exists));
     }
     if !host.is_live() {
-        return Ok(Ok(None));
+        return Ok((Ok(None), exists));
     }
-    let watch = Watch {
-        deadline: PATIENCE,
-        grace: Duration::from_secs(1),
-        cancel: None,
-    };
-    let answer = host
-        .exec(global)
-        .watch(&capabilities::QUESTION, &watch, &mut |_| {});
-    match answer {
-        Ok((output, _)) if output.success() => Ok(Capabilities::parse(&output.text).map(Some)),
-        Ok(_) | Err(_) => {
-            out.note(
-                "libvirt did not answer, so what it offers is not known (virsh domcapabilities)",
-            )?;
-            Ok(Ok(None))
+    match libvirt.ask(&capabilities::QUESTION) {
+        Ok(text) => Ok((Capabilities::parse(&text).map(Some), exists)),
+        Err(error) if args.dry_run => {
+            out.note(&format!("{error}, so what it offers is not known"))?;
+            Ok((Ok(None), exists))
         }
+        Err(error) => Err(carry::libvirt(&error)),
     }
-}
-
-fn wish(args: &New) -> Wish {
-    let storage = &args.storage;
-    let disks = storage.image.iter().chain(&storage.disk);
-    let format = |path: &String| {
-        let told = path.starts_with("/dev/") || path.ends_with(".raw") || path.ends_with(".qcow2");
-        storage.disk_format.filter(|_| !told).map(Into::into)
-    };
-    let yes = |choice: Option<Choice>| choice.map(|choice| choice == Choice::Yes);
-    Wish {
-        name: args.name.clone(),
-        os: args.os.into(),
-        memory_kib: args.memory.0,
-        cpus: args.cpus,
-        pinned: !args.no_pinning,
-        hugepages: args.hugepages,
-        gpu: args.gpu.clone(),
-        with: args.with.clone(),
-        disks: disks
-            .map(|path| spec::Storage {
-                path: path.clone(),
-                format: format(path),
-            })
-            .collect(),
-        installer: storage.iso.clone(),
-        virtio_win: storage.virtio_win.clone(),
-        seed: args.seed.seed_user.as_ref().map(|_| seed_path(args)),
-        network: match &args.bridge {
-            Some(bridge) => spec::Network::Bridge(bridge.clone()),
-            None if args.no_network => spec::Network::None,
-            None => spec::Network::Default,
-        },
-        screen: if args.screen {
-            spec::Screen::Spice
-        } else {
-            spec::Screen::None
-        },
-        secure_boot: yes(args.secure_boot),
-        tpm: yes(args.tpm),
-        hide: args.hide,
-        autostart: args.autostart,
-    }
-}
-
-fn seed_path(args: &New) -> String {
-    format!("/var/lib/libvirt/images/{}-seed.iso", args.name)
-}
-
-/// First settings, if a user is named.
-fn seed(args: &New) -> Result<Option<std::result::Result<Seed, Vec<Refusal>>>> {
-    let Some(user) = &args.seed.seed_user else {
-        return Ok(None);
-    };
-    let mut keys = Vec::new();
-    for key in &args.seed.ssh_key {
-        // A key has at least two words, and its kind is no path.
-        if !key.contains('/') && !key.contains(' ') || Path::new(key).exists() {
-            keys.extend(keys_of(&read(Path::new(key))?));
-        } else {
-            keys.extend(keys_of(key));
-        }
-    }
-    let hash = args.seed.password_hash.as_deref();
-    Ok(Some(Seed::new(&args.name, user, &keys, hash)))
-}
-
-/// The keys of a file of public keys, one a line; a private one stays one, to be refused once.
-fn keys_of(text: &str) -> Vec<String> {
-    if text.contains("PRIVATE KEY") {
-        return vec![text.to_owned()];
-    }
-    text.lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(str::to_owned)
-        .collect()
-}
-
-fn read(file: &Path) -> Result<String> {
-    let name = file.display();
-    let fail = |e: std::io::Error| Error::input(format!("{name}: {e}"));
-    if std::fs::metadata(file).map_err(fail)?.len() > LIMIT {
-        return Err(Error::input(format!("{name}: too large")));
-    }
-    std::fs::read_to_string(file).map_err(fail)
 }

@@ -1,0 +1,115 @@
+//! Carrying out a plan about a guest: shown, agreed to, done as one transaction.
+
+use passthru_host::libvirt::LibvirtError;
+use passthru_plan::{Facts, Plan, Refusal};
+
+use crate::{
+    args::Global,
+    error::{Error, Kind, Outcome, Result},
+    host::Host,
+    out::Out,
+    show::{self, text::Line, text::Style},
+    transaction::{self, RecoveredDocument},
+};
+
+/// What became of a plan about a guest, in JSON.
+#[derive(Default, serde::Serialize)]
+pub(super) struct Done {
+    /// `shown`, `refused`, `nothing-to-do`, `declined` or `applied`.
+    pub(super) state: &'static str,
+    pub(super) transaction: Option<u32>,
+    pub(super) recovered: Option<RecoveredDocument>,
+}
+
+/// Only where libvirt is the one of this machine.
+pub(super) fn only_here(host: &Host, verb: &str) -> Result<()> {
+    if host.is_live() {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "passthru {verb} tells libvirt, and libvirt of another root directory does not run"
+    ))
+    .hint("leave out --root, or look with --dry-run"))
+}
+
+/// libvirt's answer as an error; nothing was changed.
+pub(super) fn libvirt(error: &LibvirtError) -> Error {
+    Error::new(
+        Kind::NothingChanged,
+        format!("{error}; nothing was changed"),
+    )
+    .hint(error.way_out())
+}
+
+/// Shows `plan`, asks, and carries it out. Without changes there is nothing to do.
+pub(super) fn out(
+    host: &Host,
+    global: &Global,
+    facts: &Facts,
+    plan: &Plan,
+    question: &str,
+    out: &mut Out,
+) -> Result<Done> {
+    if !out.is_json() {
+        if out.is_verbose() {
+            show::plan::show(out, facts, plan)?;
+        } else {
+            show::plan::show_short(out, facts, plan)?;
+        }
+        if !plan.outcome.is_empty() && !out.is_verbose() {
+            out.heading("Afterwards")?;
+            for statement in &plan.outcome {
+                out.wrapped(Line::new().plain("  - "), Style::Plain, statement)?;
+            }
+        }
+    }
+    if !plan.refusals.is_empty() {
+        return Ok(Done {
+            state: "refused",
+            ..Done::default()
+        });
+    }
+    if plan.changes.is_empty() {
+        if !out.is_json() {
+            out.blank()?;
+            out.text("Nothing to do: the guest is that way.")?;
+        }
+        return Ok(Done {
+            state: "nothing-to-do",
+            ..Done::default()
+        });
+    }
+    if !transaction::agreed(global, out, question)? {
+        // Nobody can be asked in JSON.
+        out.text("Nothing was changed.")?;
+        return Ok(Done {
+            state: "declined",
+            ..Done::default()
+        });
+    }
+    if !out.is_json() {
+        out.heading("Applying")?;
+    }
+    let applied = transaction::apply(host, global, plan, 0, out)?;
+    if !out.is_json() {
+        out.blank()?;
+        let done = Line::new()
+            .put(Style::Good, "Done")
+            .plain(format!(": transaction {}.", applied.number));
+        out.line(&done)?;
+    }
+    Ok(Done {
+        state: "applied",
+        transaction: Some(applied.number),
+        recovered: None,
+    })
+}
+
+/// Refusals, shown.
+pub(super) fn refused(refusals: &[Refusal], out: &mut Out) -> Result<Outcome> {
+    if !out.is_json() {
+        show::plan::refusals(out, refusals)?;
+        out.text("Nothing was changed.")?;
+    }
+    Ok(Outcome::No)
+}
