@@ -186,6 +186,8 @@ pub fn assemble(root: &Path, raw: &Path) -> Result<()> {
         "mkfs.vfat",
         [
             "-F32",
+            // One sector is one cluster: FAT32 must have many.
+            "-s1",
             "-nGUEST",
             &format!("--offset={}", ESP / SECTOR),
             text(raw)?,
