@@ -165,6 +165,9 @@ pub(crate) struct Want {
     /// --gpu it is all that is done.
     #[arg(long)]
     pub(crate) repair: bool,
+    /// Set memory aside for guests at every boot, in huge pages, such as 16G.
+    #[arg(long, value_name = "SIZE", value_parser = vm::memory, requires = "gpu")]
+    pub(crate) hugepages: Option<vm::Kib>,
     /// No trial boot: the next boot has it, and so has every later one.
     #[arg(long)]
     pub(crate) no_trial: bool,
@@ -172,7 +175,7 @@ pub(crate) struct Want {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["gpu", "with", "binding", "headless", "allow_unsafe_interrupts", "iommu_only", "repair", "no_trial"]
+        conflicts_with_all = ["gpu", "with", "binding", "headless", "allow_unsafe_interrupts", "iommu_only", "repair", "hugepages", "no_trial"]
     )]
     pub(crate) intent: Option<PathBuf>,
 }
@@ -219,9 +222,12 @@ pub(crate) struct Confirm {
 /// `passthru undo`.
 #[derive(Debug, Args)]
 pub(crate) struct Undo {
-    /// The transaction to take back; the one in force if left out (see `passthru history`).
+    /// The transaction to take back; the latest in force if left out (see `passthru history`).
     #[arg(value_name = "N")]
     pub(crate) transaction: Option<u32>,
+    /// Take back everything that is in force, the latest first.
+    #[arg(long, conflicts_with = "transaction")]
+    pub(crate) all: bool,
     /// Wait this long for the package manager to finish; 0 refuses at once.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub(crate) wait: u64,

@@ -5,6 +5,7 @@
 
 pub mod archive;
 mod attributes;
+pub mod blocks;
 pub mod capture;
 pub mod exec;
 pub mod failpoint;

@@ -25,6 +25,9 @@ pub struct Intent {
     pub iommu_only: bool,
     /// Put right what guides and other tools left behind. By itself it is all that is done.
     pub repair: bool,
+    /// Memory for guests, in KiB, that is set aside in huge pages at every boot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hugepages_kib: Option<u64>,
     /// Whether a trial boot comes first.
     pub trial: TrialBoot,
 }

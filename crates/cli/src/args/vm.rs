@@ -1,6 +1,7 @@
 //! `passthru vm`.
 
 pub(crate) mod new;
+pub(crate) mod show;
 
 use clap::{Args, Subcommand, ValueEnum};
 use passthru_plan::{Address, facts};
@@ -19,6 +20,10 @@ pub(crate) enum What {
     Pin(Pin),
     /// Make a guest that owns a card.
     New(Box<new::New>),
+    /// List the host's disks: the name to give to a guest, and what uses each.
+    Disks,
+    /// Show a guest of libvirt: its XML, or a script that starts it without libvirt.
+    Show(show::Show),
 }
 
 /// `passthru vm pin`.
@@ -70,7 +75,7 @@ impl From<Kind> for facts::CoreKind {
 pub(crate) struct Kib(pub(crate) u64);
 
 /// `16G`, `16GiB`, `8192M`: units are powers of 1024, as in QEMU and libvirt's `unit='GiB'`.
-fn memory(text: &str) -> Result<Kib, String> {
+pub(crate) fn memory(text: &str) -> Result<Kib, String> {
     let end = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());

@@ -132,7 +132,7 @@ fn cycle(root: &Path, out: &mut Out) -> Result<Outcome> {
     let records = transaction::history(&host, "undo")?;
     undo::preview(&records, applied.number, out)?;
     let undone = transaction::undo(&host, &global, applied.number, None, 0, out)?;
-    undo::result(&undone.notes, undone.number, false, out)?;
+    undo::result(&undone.notes, &[undone.number], false, out)?;
     out.blank()?;
     restart(root, out, "with the menu it had at first")?;
 

@@ -82,6 +82,9 @@ pub(super) fn apply_words(args: &Want, resolved: &Intent) -> Vec<String> {
             words.extend([flag.into(), same.unwrap_or(selector).to_string()]);
         }
     }
+    if let Some(kib) = resolved.hugepages_kib {
+        words.extend(["--hugepages".into(), format!("{kib}K")]);
+    }
     for (flag, set) in [
         ("--headless", resolved.headless),
         (
@@ -111,6 +114,7 @@ pub(super) fn intent(args: &Want) -> Result<Intent> {
             allow_unsafe_interrupts: args.allow_unsafe_interrupts,
             iommu_only: args.iommu_only,
             repair: args.repair,
+            hugepages_kib: args.hugepages.map(|size| size.0),
             trial: if args.no_trial {
                 TrialBoot::Never
             } else {

@@ -22,7 +22,10 @@ use crate::{
 #[derive(Serialize)]
 struct Document {
     schema: u32,
+    /// The last one that was taken back, or was to be.
     transaction: Option<u32>,
+    /// All of them, in the order in which they were taken back.
+    transactions: Vec<u32>,
     state: &'static str,
     reboot: bool,
     notes: Vec<String>,
@@ -33,43 +36,76 @@ pub(super) fn run(args: &args::Undo, global: &Global, out: &mut Out) -> Result<O
     let host = host::writing(global, "undo")?;
     let recovered = transaction::recover(&host, global, out)?.map(Into::into);
     let records = transaction::history(&host, "undo")?;
-    let Some(number) = chosen(args.transaction, &records)? else {
+    let todo = if args.all {
+        everything(&records)
+    } else {
+        chosen(args.transaction, &records)?.into_iter().collect()
+    };
+    let mut document = Document {
+        schema: 1,
+        transaction: None,
+        transactions: Vec::new(),
+        state: "nothing-to-do",
+        reboot: false,
+        notes: Vec::new(),
+        recovered,
+    };
+    if todo.is_empty() {
         if out.is_json() {
-            out.json(&Document {
-                schema: 1,
-                transaction: None,
-                state: "nothing-to-do",
-                reboot: false,
-                notes: Vec::new(),
-                recovered,
-            })?;
+            out.json(&document)?;
         } else {
             out.text("Nothing to undo: no transaction is in force.")?;
         }
         return Ok(Outcome::Done);
-    };
+    }
     if !out.is_json() {
-        preview(&records, number, out)?;
+        for number in &todo {
+            preview(&records, *number, out)?;
+        }
     }
     if !transaction::agreed(global, out, "Undo?")? {
         out.text("Nothing was changed.")?;
         return Ok(Outcome::No);
     }
-    let undone = transaction::undo(&host, global, number, None, args.wait, out)?;
-    let reboot = still_running(&host.facts(Wanted::devices())?, &host, &undone.plan);
+    let mut plans = Vec::new();
+    for number in &todo {
+        let undone = transaction::undo(&host, global, *number, None, args.wait, out)?;
+        document.transaction = Some(undone.number);
+        document.transactions.push(undone.number);
+        document.notes.extend(undone.notes);
+        plans.push(undone.plan);
+    }
+    document.state = "undone";
+    let facts = host.facts(Wanted::devices())?;
+    document.reboot = plans.iter().any(|plan| still_running(&facts, &host, plan));
+    let reboot = document.reboot;
     if out.is_json() {
-        out.json(&Document {
-            schema: 1,
-            transaction: Some(undone.number),
-            state: "undone",
-            reboot,
-            notes: undone.notes,
-            recovered,
-        })?;
+        out.json(&document)?;
     } else {
-        result(&undone.notes, undone.number, reboot, out)?;
+        result(&document.notes, &document.transactions, reboot, out)?;
+        let left = everything(&transaction::history(&host, "undo")?);
+        if let [latest, ..] = left[..] {
+            out.blank()?;
+            out.text(&format!(
+                "Transaction {latest} is still in force; to take back all of them:"
+            ))?;
+            out.command(&host.command(&["undo".into(), "--all".into()]))?;
+        }
     }
     Ok(transaction::outcome(reboot))
+}
+
+/// Everything in force, the latest first; a trial goes with the transaction that keeps it.
+fn everything(records: &[Record]) -> Vec<u32> {
+    let mut covered = BTreeSet::new();
+    let mut numbers = Vec::new();
+    for record in records.iter().rev() {
+        if record.state == State::Applied && !covered.contains(&record.number) {
+            covered.extend(passthru_host::transaction::chain(records, record.number));
+            numbers.push(record.number);
+        }
+    }
+    numbers
 }
 
 /// The transaction that is meant.
@@ -177,11 +213,13 @@ pub(super) fn still_running(facts: &Facts, host: &Host, plan: &Plan) -> bool {
 }
 
 /// What became of it.
-pub(super) fn result(notes: &[String], number: u32, reboot: bool, out: &mut Out) -> Result<()> {
+pub(super) fn result(notes: &[String], numbers: &[u32], reboot: bool, out: &mut Out) -> Result<()> {
     out.blank()?;
+    let names: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+    let several = if names.len() == 1 { "" } else { "s" };
     let done = Line::new()
         .put(Style::Good, "Undone")
-        .plain(format!(": transaction {number}."));
+        .plain(format!(": transaction{several} {}.", names.join(", ")));
     out.line(&done)?;
     for note in notes {
         out.wrapped(Line::new().plain("  - "), Style::Plain, note)?;

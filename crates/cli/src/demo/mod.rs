@@ -3,6 +3,7 @@
 
 pub(crate) mod cpio;
 mod environment;
+mod libvirt;
 pub(crate) mod reboot;
 pub(crate) mod sample;
 pub(crate) mod tools;

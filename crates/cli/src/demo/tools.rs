@@ -19,7 +19,7 @@ use passthru_plan::text::shell;
 
 use super::{
     cpio::Archive,
-    environment,
+    environment, libvirt,
     sample::{self, RELEASE},
 };
 
@@ -48,6 +48,11 @@ impl SampleTools {
             argv.get(at + 1).copied()
         };
         let program = argv.first().and_then(|path| path.rsplit('/').next());
+        match program {
+            Some("virsh") => return libvirt::virsh(&self.root, &argv[1..]),
+            Some("qemu-img") => return libvirt::qemu_img(&self.root, &argv[1..]),
+            _ => {}
+        }
         let (done, text) = match program {
             Some("grub-mkconfig") => {
                 let target = value("-o").unwrap_or("/boot/grub/grub.cfg");

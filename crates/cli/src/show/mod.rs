@@ -2,6 +2,7 @@
 
 pub(crate) mod devices;
 pub(crate) mod diff;
+pub(crate) mod disks;
 pub(crate) mod doctor;
 pub(crate) mod layout;
 pub(crate) mod pin;

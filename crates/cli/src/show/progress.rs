@@ -116,7 +116,7 @@ impl Progress for Shown<'_> {
                 self.say(Style::Plain, &format!("restored {path}"));
             }
             Event::Domain { name } => {
-                self.say(Style::Plain, &format!("putting back guest {name}"));
+                self.say(Style::Plain, &format!("taking back guest {name}"));
             }
             Event::Rerunning { argv } => {
                 self.say(Style::Plain, &format!("running {}", quote::command(argv)));

@@ -23,4 +23,6 @@ mod setup;
 mod status;
 mod undo;
 mod verify;
+mod vm_disks;
+mod vm_new;
 mod vm_pin;

@@ -99,6 +99,7 @@ impl Masker {
             return path.to_owned();
         }
         let path = after(path, "home/", |name| self.stand_in("user name", name));
+        let path = self.disk_ids(&path);
         self.words(&path)
     }
 
@@ -228,11 +229,59 @@ impl Masker {
             });
         }
         line = after(&line, "/home/", |name| self.stand_in("user name", name));
-        // `nvme-VENDOR_MODEL_SERIAL`: only the kind of the name is kept.
-        after(&line, "/dev/disk/by-id/", |name| {
-            let kind = name.split(['-', '_']).next().unwrap_or_default();
-            format!("{kind}-{}", self.stand_in("serial", name))
+        line = self.properties(&line);
+        self.disk_ids(&line)
+    }
+
+    /// A property of udev's database that names one piece of hardware (`E:ID_SERIAL_SHORT=…`).
+    fn properties(&mut self, line: &str) -> String {
+        let found = line
+            .strip_prefix("E:")
+            .and_then(|rest| rest.trim_end_matches('\n').split_once('='));
+        match found {
+            Some((key, value))
+                if !value.is_empty() && ["SERIAL", "WWN"].iter().any(|word| key.contains(word)) =>
+            {
+                format!("E:{key}={}\n", self.serial(value))
+            }
+            _ => line.to_owned(),
+        }
+    }
+
+    /// `nvme-VENDOR_MODEL_SERIAL`: only the kind of the name is kept, and which partition it is.
+    fn disk_ids(&mut self, text: &str) -> String {
+        const KINDS: [&str; 8] = [
+            "dm-name-",
+            "dm-uuid-",
+            "lvm-pv-uuid-",
+            "md-name-",
+            "md-uuid-",
+            "nvme-eui.",
+            "nvme-nvme.",
+            "nvme-uuid.",
+        ];
+        after(text, "disk/by-id/", |name| {
+            let (disk, part) = match name.rsplit_once("-part") {
+                Some((disk, number)) if number.parse::<u32>().is_ok() => {
+                    (disk, format!("-part{number}"))
+                }
+                _ => (name, String::new()),
+            };
+            let kind = match KINDS.iter().find(|kind| disk.starts_with(**kind)) {
+                Some(kind) => (*kind).to_owned(),
+                None => format!("{}-", disk.split(['-', '_']).next().unwrap_or_default()),
+            };
+            let own = disk.strip_prefix(&kind).unwrap_or(disk);
+            format!("{kind}{}{part}", self.serial(own))
         })
+    }
+
+    /// The stand-in of a serial number; a stand-in stays.
+    fn serial(&mut self, word: &str) -> String {
+        match word.strip_prefix("masked") {
+            Some(number) if number.parse::<usize>().is_ok() => word.to_owned(),
+            _ => self.stand_in("serial", word),
+        }
     }
 
     /// Words that are known, or known by their shape.
@@ -456,6 +505,14 @@ mod tests {
             (
                 "/dev/disk/by-id/nvme-Samsung_S5GX /x",
                 "/dev/disk/by-id/nvme-masked1 /x",
+            ),
+            (
+                "S:disk/by-id/ata-X_Y_1234-part2\nS:disk/by-id/ata-X_Y_1234\nS:disk/by-id/nvme-eui.0025\n",
+                "S:disk/by-id/ata-masked1-part2\nS:disk/by-id/ata-masked1\nS:disk/by-id/nvme-eui.masked2\n",
+            ),
+            (
+                "E:ID_SERIAL=X_Y_1234\nE:ID_SERIAL_SHORT=1234\nE:ID_WWN=0x5000c500a1b2c3d4\nE:ID_MODEL=X_Y\n",
+                "E:ID_SERIAL=masked1\nE:ID_SERIAL_SHORT=masked2\nE:ID_WWN=masked3\nE:ID_MODEL=X_Y\n",
             ),
             (
                 "CRYPT-LUKS2-0123456789abcdef0123456789abcdef-root",

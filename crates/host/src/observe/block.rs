@@ -13,7 +13,7 @@ use passthru_plan::{
 use crate::root::Root;
 
 const MOUNTS: &str = "/proc/self/mountinfo";
-const BLOCK: &str = "/sys/class/block";
+pub(super) const BLOCK: &str = "/sys/class/block";
 
 /// Mounts and swap areas of a host.
 #[derive(Debug)]

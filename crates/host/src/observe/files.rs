@@ -10,7 +10,7 @@ use passthru_plan::{
 use crate::root::Root;
 
 /// Single files.
-const FILES: [&str; 38] = [
+const FILES: [&str; 39] = [
     "/boot/EFI/limine/limine.conf",
     "/boot/efi/limine.conf",
     "/boot/efi/loader/loader.conf",
@@ -48,6 +48,7 @@ const FILES: [&str; 38] = [
     "/etc/mkinitcpio.conf",
     "/etc/modules",
     "/etc/sysconfig/bootloader",
+    "/etc/udev/rules.d/90-passthru-guest-disks.rules",
     "/usr/lib/kernel/cmdline",
 ];
 

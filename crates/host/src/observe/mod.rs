@@ -6,6 +6,7 @@
 //! [`Facts::unreadable`].
 
 mod block;
+mod blocks;
 mod boot;
 mod candidates;
 mod display;
@@ -61,8 +62,10 @@ pub struct Wanted {
     pub monitors: bool,
     /// IOMMU, kernels, machine, display, boot stack and configuration files.
     pub host: bool,
-    /// Cores, threads, caches and memory nodes.
+    /// Cores, threads and caches; memory nodes come with `host`.
     pub cpus: bool,
+    /// Block devices and who uses them.
+    pub blocks: bool,
     /// Open the initramfs of every installed kernel.
     pub images: bool,
     /// Lines of the kernel's and libvirt's logs that match a known symptom.
@@ -79,6 +82,7 @@ impl Wanted {
             monitors: false,
             host: false,
             cpus: false,
+            blocks: false,
             images: false,
             log: false,
         }
@@ -93,6 +97,7 @@ impl Wanted {
             monitors: true,
             host: false,
             cpus: false,
+            blocks: false,
             images: false,
             log: false,
         }
@@ -107,10 +112,21 @@ impl Wanted {
         }
     }
 
+    /// Disks, and the configuration that names them.
+    pub const fn disks() -> Self {
+        Self {
+            usage: true,
+            host: true,
+            blocks: true,
+            ..Self::functions()
+        }
+    }
+
     /// What planning a guest needs.
     pub const fn guest() -> Self {
         Self {
             cpus: true,
+            blocks: true,
             log: false,
             ..Self::all()
         }
@@ -120,6 +136,7 @@ impl Wanted {
     pub const fn capture() -> Self {
         Self {
             cpus: true,
+            blocks: true,
             ..Self::all()
         }
     }
@@ -148,9 +165,13 @@ pub fn observe(root: &Root, wanted: Wanted) -> Facts {
     if wanted.names {
         names::fill(root, &mut facts.functions);
     }
-    let storage = (wanted.usage || wanted.host).then(|| block::Storage::observe(root));
+    let storage =
+        (wanted.usage || wanted.host || wanted.blocks).then(|| block::Storage::observe(root));
     if let (Some(storage), true) = (&storage, wanted.usage) {
         (facts.uses, facts.keyboard_elsewhere) = usage::observe(root, storage, &facts.functions);
+    }
+    if let (Some(storage), true) = (&storage, wanted.blocks) {
+        facts.blocks = blocks::observe(root, storage);
     }
     if let (Some(storage), true) = (&storage, wanted.host) {
         facts.iommu = iommu::observe(root);
@@ -166,6 +187,8 @@ pub fn observe(root: &Root, wanted: Wanted) -> Facts {
     }
     if wanted.cpus {
         facts.topology = topology::observe(root, &facts.functions);
+    } else if wanted.host {
+        facts.topology = topology::memory(root);
     }
     if wanted.log {
         facts.log = log::observe(root);

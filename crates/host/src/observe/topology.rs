@@ -74,6 +74,14 @@ pub(super) fn observe(root: &Root, functions: &[Function]) -> Topology {
 }
 
 /// A set of numbers in the list file at `path`.
+/// Memory nodes alone, which are few.
+pub(super) fn memory(root: &Root) -> Topology {
+    Topology {
+        nodes: online(root).map_or_else(|_| Vec::new(), |online| nodes(root, &online)),
+        ..Topology::default()
+    }
+}
+
 fn list(root: &Root, path: &str) -> Option<CpuSet> {
     CpuSet::from_list(&root.attribute(path)?)
 }

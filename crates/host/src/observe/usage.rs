@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use passthru_plan::{
     Measured,
-    facts::{Function, Use, UseKind},
+    facts::{Function, Use, UseKind, usage::is_vital},
     text::{mountinfo::Mount, procfs},
 };
 
@@ -29,11 +29,6 @@ pub(super) fn observe(root: &Root, storage: &Storage, functions: &[Function]) ->
     uses.sort();
     uses.dedup();
     (uses, keyboard_elsewhere)
-}
-
-/// Mount points without which the host does not boot.
-fn is_vital(target: &str) -> bool {
-    matches!(target, "/" | "/usr" | "/var" | "/boot" | "/efi") || target.starts_with("/boot/")
 }
 
 fn disks(root: &Root, storage: &Storage, functions: &[Function], uses: &mut Vec<Use>) {

@@ -3,6 +3,7 @@
 //! Facts hold both what is *configured* (files, boot entries, images) and what is *running* (bound
 //! drivers, the booted command line), so that "reboot needed" and "drifted" are different answers.
 
+pub mod blocks;
 pub mod boot;
 pub mod display;
 pub mod health;
@@ -16,6 +17,7 @@ pub mod usage;
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
+pub use blocks::{Block, Blocks, Transport};
 pub use boot::{Boot, BootEntry, BootLoader, BootPartition, Generator, Image};
 pub use display::{Connector, Display, DrmCard};
 pub use health::Health;
@@ -50,6 +52,9 @@ pub struct Facts {
     pub boot: Boot,
     /// What the host itself needs, by function.
     pub uses: Vec<Use>,
+    /// Block devices and who uses them; read for guests only.
+    #[serde(default)]
+    pub blocks: Blocks,
     /// A keyboard hangs on no PCI function (PS/2, a laptop's own).
     #[serde(default)]
     pub keyboard_elsewhere: bool,

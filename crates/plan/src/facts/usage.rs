@@ -35,3 +35,8 @@ pub enum UseKind {
     /// A mouse or touchpad.
     Mouse,
 }
+
+/// A mount point without which the host does not boot.
+pub fn is_vital(target: &str) -> bool {
+    matches!(target, "/" | "/usr" | "/var" | "/boot" | "/efi") || target.starts_with("/boot/")
+}

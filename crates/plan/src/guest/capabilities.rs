@@ -89,7 +89,7 @@ fn refuse(why: &str) -> Refusal {
     Refusal {
         id: "guest.host.answer".into(),
         why: format!("What should be libvirt's answer about this host cannot be read: {why}."),
-        way_out: format!("Ask it by hand: {}", QUESTION.join(" ")),
+        way_out: format!("Ask it by hand: virsh {}", QUESTION.join(" ")),
     }
 }
 

@@ -59,6 +59,14 @@ pub(super) fn choose(offered: &Capabilities) -> Vec<Enlightenment> {
         .collect()
 }
 
+/// libvirt's name of an enlightenment, if it is one of those a guest can have here.
+pub(super) fn known(name: &str) -> Option<&'static str> {
+    WANTED
+        .iter()
+        .map(|(known, _)| *known)
+        .find(|known| *known == name)
+}
+
 /// `<hyperv>`, if there is anything to say.
 pub(super) fn element(chosen: &[Enlightenment], hide: bool) -> Option<Element> {
     if chosen.is_empty() {

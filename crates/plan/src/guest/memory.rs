@@ -89,7 +89,7 @@ fn refuse(id: &str, why: String, way_out: impl Into<String>) -> Refusal {
 ///
 /// # Errors
 /// If it cannot, or if no guest could run with so little.
-pub(super) fn spare(facts: &Facts, kib: u64) -> Result<(), Refusal> {
+pub(crate) fn spare(facts: &Facts, kib: u64) -> Result<(), Refusal> {
     if kib < GIB / 4 {
         return Err(refuse(
             "small",

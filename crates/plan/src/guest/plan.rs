@@ -35,7 +35,7 @@ pub fn plan(
         draft.check(names::bridge(bridge));
     }
     let slots = assign::slots(&mut draft, facts, wish);
-    let disks = storage::disks(&mut draft, wish);
+    let disks = storage::disks(&mut draft, facts, wish);
     let cpus = draft.check(cpus(facts, wish));
     let memory = draft.check(memory(facts, wish, cpus.as_ref()));
     let secure_boot = wish.secure_boot.unwrap_or(wish.os == Os::Windows11);
@@ -114,6 +114,11 @@ impl Draft {
             id: id.into(),
             text: text.into(),
         });
+    }
+
+    /// There is a refusal of this id already.
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.refusals.iter().any(|refusal| refusal.id == id)
     }
 
     /// `value`, if nothing stands in the way.

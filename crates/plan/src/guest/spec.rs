@@ -110,6 +110,9 @@ pub struct Storage {
     /// Its format; told by the name's ending if left out. It is never guessed from what is in it, for
     /// that the guest can write.
     pub format: Option<Format>,
+    /// A disk with a system on it that the guest takes over: encrypted volumes, volume groups and
+    /// pools on it that the host has not open are the guest's.
+    pub transplant: bool,
 }
 
 /// Formats of disk images.

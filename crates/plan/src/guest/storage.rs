@@ -3,17 +3,18 @@
 use alloc::{collections::BTreeSet, format, vec::Vec};
 
 use super::{
-    names,
+    disk, disk_notes, names,
     plan::Draft,
     spec::{Bus, Disk, Format, Os, Storage, Wish},
 };
+use crate::facts::{Block, Facts};
 
 /// Ports of the SATA controller in q35 (ICH9).
 const SATA: usize = 6;
 /// Disks get one letter each, and a root port.
 const MOST: usize = 20;
 
-pub(super) fn disks(draft: &mut Draft, wish: &Wish) -> Vec<Disk> {
+pub(super) fn disks(draft: &mut Draft, facts: &Facts, wish: &Wish) -> Vec<Disk> {
     // Windows has no virtio driver of its own, and of an unknown system it is not known.
     let bus = match wish.os {
         Os::Linux => Bus::Virtio,
@@ -28,19 +29,34 @@ pub(super) fn disks(draft: &mut Draft, wish: &Wish) -> Vec<Disk> {
         );
     }
     let mut disks = Vec::new();
+    let mut devices: Vec<&Block> = Vec::new();
     for storage in &wish.disks {
         draft.check(names::path(&storage.path, "a disk"));
         let Some(format) = format_of(draft, storage) else {
             continue;
         };
+        let block = if storage.path.starts_with("/dev/") {
+            disk::check(draft, facts, wish, storage)
+        } else {
+            transplanted_file(draft, storage);
+            None
+        };
+        // A Windows that never saw virtio does not start from it, whatever drivers lie at hand.
+        let windows = wish.os.is_windows()
+            && block.is_some_and(|block| disk_notes::holds_windows(&facts.blocks, block));
+        if let Some(block) = block {
+            twice(draft, &devices, block, &storage.path);
+            devices.push(block);
+        }
         disks.push(Disk {
             path: storage.path.clone(),
             format,
-            bus,
+            bus: if windows { Bus::Sata } else { bus },
             cdrom: false,
             boot: disks.is_empty().then_some(1),
         });
     }
+    disk::with_controllers(draft, facts, wish);
     if wish.disks.is_empty() {
         draft.note(
             "guest.no-disk",
@@ -83,7 +99,7 @@ pub(super) fn disks(draft: &mut Draft, wish: &Wish) -> Vec<Disk> {
     }
     let mut seen = BTreeSet::new();
     for disk in &disks {
-        if !seen.insert(&disk.path) {
+        if !seen.insert(&disk.path) && !draft.has("guest.disk.twice") {
             draft.refuse(
                 "guest.disk.twice",
                 format!("{} is named twice.", disk.path),
@@ -92,6 +108,37 @@ pub(super) fn disks(draft: &mut Draft, wish: &Wish) -> Vec<Disk> {
         }
     }
     disks
+}
+
+/// Two names of one disk, or a disk and a partition of it. The same name twice is found anyway.
+fn twice(draft: &mut Draft, devices: &[&Block], block: &Block, path: &str) {
+    let same = |other: &&&Block| {
+        other.name == block.name
+            || other.disk.as_deref() == Some(&block.name)
+            || block.disk.as_deref() == Some(&other.name)
+    };
+    if let Some(other) = devices.iter().find(same)
+        && !draft.has("guest.disk.twice")
+    {
+        draft.refuse(
+            "guest.disk.twice",
+            format!(
+                "{path} is {}, and so is or holds another disk of this guest ({}).",
+                block.name, other.name
+            ),
+            "Two disks on one device destroy what is on it: name each once.",
+        );
+    }
+}
+
+fn transplanted_file(draft: &mut Draft, storage: &Storage) {
+    if storage.transplant {
+        draft.refuse(
+            "guest.disk.transplant",
+            format!("{} is no device of the host.", storage.path),
+            "Name the disk in /dev/disk/by-id that holds the system, or say --disk for an image.",
+        );
+    }
 }
 
 fn format_of(draft: &mut Draft, storage: &Storage) -> Option<Format> {

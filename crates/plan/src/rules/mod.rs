@@ -8,6 +8,7 @@
 //! repair   what do guides and other tools leave that has to go?
 //! preflight would the next boot fail for another reason?
 //! iommu    is translation on, and what turns it on?
+//! hugepages is memory set aside for guests?
 //! kernels  which kernels can do it?
 //! binding  ids or address, for each function
 //! stack    the files and commands of this boot stack
@@ -17,6 +18,7 @@ mod binding;
 mod claims;
 pub(crate) mod display;
 pub(crate) mod groups;
+mod hugepages;
 pub(crate) mod iommu;
 mod kernels;
 mod preflight;
@@ -138,10 +140,12 @@ fn staged(facts: &Facts, intent: &Intent, stage: Stage) -> Plan {
     groups::check(&mut draft);
     display::check(&mut draft);
     preflight::check(&mut draft);
-    let iommu_words = if intent.is_repair_only() {
+    let host_words = if intent.is_repair_only() {
         Vec::new()
     } else {
-        iommu::words(&mut draft)
+        let mut words = iommu::words(&mut draft);
+        words.extend(hugepages::words(&mut draft));
+        words
     };
     let kernels = kernels::check(&mut draft);
     let bindings = if intent.iommu_only || intent.is_repair_only() {
@@ -152,14 +156,7 @@ fn staged(facts: &Facts, intent: &Intent, stage: Stage) -> Plan {
     let outcome = if intent.is_repair_only() {
         stack::repairs(&mut draft, repairs, &kernels, stage)
     } else {
-        stack::changes(
-            &mut draft,
-            repairs,
-            &iommu_words,
-            &bindings,
-            &kernels,
-            stage,
-        )
+        stack::changes(&mut draft, repairs, &host_words, &bindings, &kernels, stage)
     };
 
     let refused = !draft.refusals.is_empty();

@@ -6,7 +6,7 @@ use alloc::{
     vec::Vec,
 };
 
-use super::{groups, iommu, repair};
+use super::{groups, hugepages, iommu, repair};
 use crate::{
     change::Change,
     facts::{Facts, Function},
@@ -57,6 +57,7 @@ pub(crate) fn verify(facts: &Facts, intent: &Intent) -> Verification {
         );
         if wants_iommu {
             drift.extend(running_drift(facts, &plan));
+            drift.extend(hugepages::drift(facts, intent));
         }
         if drift.is_empty() {
             State::Done

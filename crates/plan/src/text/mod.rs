@@ -20,5 +20,6 @@ pub mod procfs;
 pub mod quote;
 pub mod shell;
 pub mod systemd_boot;
+pub mod udev;
 pub mod version;
 pub mod yaml;

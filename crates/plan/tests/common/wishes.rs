@@ -44,6 +44,7 @@ pub fn disk(path: &str) -> Storage {
     Storage {
         path: path.into(),
         format: None,
+        transplant: false,
     }
 }
 

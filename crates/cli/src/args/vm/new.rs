@@ -87,10 +87,15 @@ pub(crate) struct Storage {
     /// A new, empty disk to install to, such as 64G.
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     pub(crate) new_disk: Option<Kib>,
-    /// A disk that is there already: an image, or a device such as /dev/disk/by-id/…. May be
-    /// repeated.
+    /// A disk that is there already: an image, or a device of /dev/disk/by-id (see `passthru vm
+    /// disks`). May be repeated.
     #[arg(long, value_name = "PATH")]
     pub(crate) disk: Vec<String>,
+    /// A disk with a system on it that the guest takes over, by its name in /dev/disk/by-id. Encrypted
+    /// volumes, volume groups and pools on it that the host has not open are the guest's. May be
+    /// repeated.
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) transplant: Vec<String>,
     /// The format of disks whose names do not end in .raw or .qcow2.
     #[arg(long, value_name = "FORMAT")]
     pub(crate) disk_format: Option<DiskFormat>,

@@ -22,12 +22,12 @@ pub(super) struct Done {
 }
 
 /// Only where libvirt is the one of this machine.
-pub(super) fn only_here(host: &Host, verb: &str) -> Result<()> {
-    if host.is_live() {
+pub(super) fn only_here(host: &Host, global: &Global, verb: &str) -> Result<()> {
+    if host.is_live() || global.sample_tools {
         return Ok(());
     }
     Err(Error::usage(format!(
-        "passthru {verb} tells libvirt, and libvirt of another root directory does not run"
+        "passthru {verb} asks libvirt, and libvirt of another root directory does not run"
     ))
     .hint("leave out --root, or look with --dry-run"))
 }
@@ -55,6 +55,13 @@ pub(super) fn out(
             show::plan::show(out, facts, plan)?;
         } else {
             show::plan::show_short(out, facts, plan)?;
+        }
+        if !out.is_verbose() {
+            out.wrapped(
+                Line::new().plain("    "),
+                Style::Dim,
+                "with -v all of it is shown, with --dry-run it is shown and not done",
+            )?;
         }
         if !plan.outcome.is_empty() && !out.is_verbose() {
             out.heading("Afterwards")?;

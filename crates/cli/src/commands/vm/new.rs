@@ -7,6 +7,7 @@ use passthru_plan::{
         self, Capabilities, Guest, capabilities,
         define::define,
         domain::domain,
+        leave,
         qemu::{CommandLine, Files, command_line},
         spec::{Network, Os, Screen},
     },
@@ -16,7 +17,7 @@ use serde::Serialize;
 
 use super::{
     carry::{self, Done},
-    wish,
+    free, wish,
 };
 use crate::{
     args::{
@@ -48,7 +49,7 @@ pub(super) fn run(args: &New, global: &Global, out: &mut Out) -> Result<Outcome>
         host::reading(global)?
     } else {
         let host = host::writing(global, "vm new")?;
-        carry::only_here(&host, "vm new")?;
+        carry::only_here(&host, global, "vm new")?;
         host
     };
     let (wish, making) = wish::read(args)?;
@@ -67,10 +68,18 @@ pub(super) fn run(args: &New, global: &Global, out: &mut Out) -> Result<Outcome>
         .map_err(|refusal| vec![refusal])
         .and_then(|offered| guest::plan(&facts, &wish, offered.as_ref()));
     let plan = match (planned, making) {
-        (Ok(guest), Ok(making)) => {
+        (Ok(mut guest), Ok(making)) => {
             document.xml = Some(domain(&guest));
             document.qemu = Some(command_line(&guest, &Files::debian(&guest)));
-            let plan = define(&guest, &making, exists);
+            let plan = define(&guest, &making, exists).map(|mut plan| {
+                leave::add(&facts, &mut guest, &mut plan);
+                plan
+            });
+            // Only what is there to stay is worth waking a disk for.
+            let plan = match plan {
+                Ok(plan) if !args.dry_run => free::check(host.root(), &guest).map(|()| plan),
+                plan => plan,
+            };
             document.guest = Some(guest);
             plan
         }
@@ -133,11 +142,14 @@ fn print(args: &New, document: &Document, plan: &Plan, out: &mut Out) -> Result<
         Format::Libvirt => out.raw(xml.as_bytes())?,
         Format::Qemu => out.raw(qemu.script().as_bytes())?,
     }
-    for note in &guest.notes {
+    for note in &plan.notices {
         out.note(&note.text)?;
     }
     for change in &plan.changes {
-        if matches!(change, Change::Make { .. } | Change::Disc { .. }) {
+        if matches!(
+            change,
+            Change::Make { .. } | Change::Disc { .. } | Change::Edit { .. }
+        ) {
             out.note(&format!("to be done first: {}", show::plan::brief(change)))?;
         }
     }
@@ -219,7 +231,7 @@ fn ask(
         let text = input::text(file)?;
         return Ok((Capabilities::parse(&text).map(Some), exists));
     }
-    if !host.is_live() {
+    if !host.is_live() && !global.sample_tools {
         return Ok((Ok(None), exists));
     }
     match libvirt.ask(&capabilities::QUESTION) {

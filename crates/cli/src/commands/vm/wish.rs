@@ -47,14 +47,19 @@ fn wish(args: &New) -> Result<Wish> {
         disks.push(spec::Storage {
             path: disk_path(&args.name),
             format: Some(spec::Format::Qcow2),
+            transplant: false,
         });
     }
-    for path in &storage.disk {
+    // The one that is taken over has the system on it: it is started from.
+    let transplanted = storage.transplant.iter().map(|path| (path, true));
+    let others = storage.disk.iter().map(|path| (path, false));
+    for (path, transplant) in transplanted.chain(others) {
         let path = absolute(path)?;
         let told = path.starts_with("/dev/") || path.ends_with(".raw") || path.ends_with(".qcow2");
         disks.push(spec::Storage {
             format: storage.disk_format.filter(|_| !told).map(Into::into),
             path,
+            transplant,
         });
     }
     let yes = |choice: Option<Choice>| choice.map(|choice| choice == Choice::Yes);

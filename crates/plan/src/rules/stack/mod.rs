@@ -48,13 +48,13 @@ pub(super) enum Stage {
 pub(super) fn changes(
     draft: &mut Draft<'_>,
     repairs: Repairs,
-    iommu_words: &[String],
+    host_words: &[String],
     bindings: &[BoundFunction],
     kernels: &[&InstalledKernel],
     stage: Stage,
 ) -> Outcome {
     let facts = draft.facts;
-    let mut words = iommu_words.to_vec();
+    let mut words = host_words.to_vec();
     words.extend(words::binding_words(draft, bindings));
     let loader = loader::is_supported(draft, &words);
     // The IOMMU alone needs no initramfs, and NixOS's refusal says all there is to do.

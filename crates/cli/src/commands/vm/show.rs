@@ -1,0 +1,89 @@
+//! `passthru vm show`: a guest of libvirt as it is defined, or as a script that starts it without
+//! libvirt.
+
+use passthru_host::{input, libvirt::Libvirt};
+use passthru_plan::guest::{
+    Guest,
+    from_domain::read,
+    qemu::{CommandLine, Files, command_line},
+};
+use serde::Serialize;
+
+use super::carry;
+use crate::{
+    args::{
+        Global,
+        vm::{new::Format, show::Show},
+    },
+    error::{Error, Kind, Outcome, Result},
+    host::{self, Host},
+    out::Out,
+};
+
+/// `vm show --json`.
+#[derive(Serialize)]
+struct Document {
+    schema: u32,
+    xml: String,
+    guest: Guest,
+    qemu: CommandLine,
+    /// What the script leaves out, in libvirt's words.
+    left_out: Vec<String>,
+}
+
+pub(super) fn run(args: &Show, global: &Global, out: &mut Out) -> Result<Outcome> {
+    let host = host::reading(global)?;
+    let xml = match &args.xml {
+        Some(file) => input::text(file)?,
+        None => definition(&host, global, &args.name)?,
+    };
+    if args.format == Format::Libvirt && !out.is_json() {
+        out.raw(xml.as_bytes())?;
+        return Ok(Outcome::Done);
+    }
+    let (guest, left_out) = read(&xml).map_err(|refusal| {
+        Error::new(
+            Kind::NothingChanged,
+            format!(
+                "{} cannot be shown as a QEMU command line. {}",
+                args.name, refusal.why
+            ),
+        )
+        .hint(refusal.way_out)
+    })?;
+    let qemu = command_line(&guest, &Files::debian(&guest));
+    if out.is_json() {
+        out.json(&Document {
+            schema: 1,
+            xml,
+            guest,
+            qemu,
+            left_out,
+        })?;
+        return Ok(Outcome::Done);
+    }
+    out.raw(qemu.script().as_bytes())?;
+    for left in &left_out {
+        out.note(&format!("left out: {left}"))?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// The definition that libvirt has of `name`.
+pub(super) fn definition(host: &Host, global: &Global, name: &str) -> Result<String> {
+    carry::only_here(host, global, "vm")?;
+    let exec = host.exec(global);
+    let libvirt = Libvirt::new(exec.as_ref(), None);
+    match libvirt.definition(name).map_err(|e| carry::libvirt(&e))? {
+        Some(xml) => Ok(xml),
+        None => {
+            let known = libvirt.domains().unwrap_or_default();
+            let error = Error::input(format!("libvirt knows no guest {name}"));
+            Err(if known.is_empty() {
+                error.hint("it knows none; passthru vm new makes one")
+            } else {
+                error.hint(format!("it knows {}", known.join(", ")))
+            })
+        }
+    }
+}
