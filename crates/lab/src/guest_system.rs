@@ -175,7 +175,8 @@ pub fn assemble(root: &Path, raw: &Path) -> Result<()> {
             &format!("{}k", (END - ROOT) / 1024),
         ],
     )?;
-    let sectors = |from: u64, to: u64| format!("start={}, size={}", from / SECTOR, (to - from) / SECTOR);
+    let sectors =
+        |from: u64, to: u64| format!("start={}, size={}", from / SECTOR, (to - from) / SECTOR);
     let table = format!(
         "label: gpt\n{}, type=uefi\n{}, type=linux\n",
         sectors(ESP, ROOT),
@@ -216,7 +217,12 @@ pub fn assemble(root: &Path, raw: &Path) -> Result<()> {
 }
 
 fn copy(at: &str, file: &Path, to: &str) -> Result<()> {
-    let words = [OsStr::new("-i"), OsStr::new(at), file.as_os_str(), OsStr::new(to)];
+    let words = [
+        OsStr::new("-i"),
+        OsStr::new(at),
+        file.as_os_str(),
+        OsStr::new(to),
+    ];
     command::run("mcopy", words)?;
     Ok(())
 }

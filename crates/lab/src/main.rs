@@ -15,6 +15,7 @@ mod base64;
 mod capture;
 mod command;
 mod debian;
+mod domain;
 mod efi;
 mod error;
 mod grub;
