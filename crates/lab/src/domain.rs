@@ -72,7 +72,7 @@ impl<'a> Domain<'a> {
         let name = self.name;
         let address = agent.succeed(
             &format!(
-                "exec timeout 600 sh -c '
+                "exec timeout 400 sh -c '
 until address=$(virsh domifaddr {name} --source lease | sed -n \"s,.* ipv4 *\\([0-9.]*\\)/.*,\\1,p\") && [ -n \"$address\" ]; do
     [ \"$(virsh domstate {name})\" = running ] || exit 1
     sleep 2

@@ -94,10 +94,10 @@ rm -f \"$1\"/etc/ssh/ssh_host_*
 rm -rf \"$1\"/var/lib/apt/lists/* \"$1\"/var/cache/apt/*.bin \"$1\"/usr/share/i18n
 chroot \"$1\" systemctl -q enable systemd-networkd.service ssh.service";
 
-/// The boot loader starts the only entry at once.
+/// The boot loader starts the only entry at once. As on the hosts, no console goes to a card.
 const LOADER: &str = "timeout 0\ndefault debian.conf\neditor no\n";
 const ENTRY: &str = "title Debian\nlinux /vmlinuz\ninitrd /initrd.img
-options root=LABEL=guest ro console=ttyS0,115200 quiet\n";
+options root=LABEL=guest ro console=ttyS0,115200 drm_kms_helper.fbdev_emulation=0 quiet\n";
 
 const MIB: u64 = 1 << 20;
 const SECTOR: u64 = 512;
