@@ -19,16 +19,18 @@ const SUITE: &str = "trixie";
 
 /// The kernel is the one for every machine: the one for clouds drives no SATA, where a domain has
 /// its seed, and no card.
-const PACKAGES: [&str; 14] = [
+const PACKAGES: [&str; 16] = [
     "linux-image-amd64",
     "initramfs-tools",
     "systemd",
     "systemd-sysv",
     "systemd-boot-efi",
+    "systemd-resolved",
     "udev",
     "dbus",
     "kmod",
     "zstd",
+    "e2fsprogs",
     "iproute2",
     "cloud-init",
     "openssh-server",
@@ -36,7 +38,8 @@ const PACKAGES: [&str; 14] = [
     "pciutils",
 ];
 
-/// What must be there before the packages: the initramfs is made only once, with what this disk needs.
+/// What must be there before the packages: the initramfs is made only once, with what this disk needs, and
+/// what the seed needs, for which cloud-init does not wait.
 const BEFORE: [Text; 2] = [
     (
         "etc/initramfs-tools/conf.d/lab",
@@ -49,7 +52,7 @@ const BEFORE: [Text; 2] = [
         "#!/bin/sh
 [ \"$1\" != prereqs ] || exit 0
 . /usr/share/initramfs-tools/hook-functions
-manual_add_modules virtio_pci virtio_blk ext4
+manual_add_modules virtio_pci virtio_blk ext4 ahci sr_mod
 ",
     ),
 ];
