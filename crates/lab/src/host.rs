@@ -21,8 +21,21 @@ pub struct Host {
     pub cards: u8,
     /// The Debian on its disk.
     pub recipe: &'static Recipe,
+    /// How much of a machine it is.
+    pub size: &'static Size,
+    /// It has a second disk with a system for a guest (see [`crate::guest_system`]).
+    pub guest: bool,
     /// Words in `GRUB_CMDLINE_LINUX_DEFAULT`, as an earlier attempt may have left them.
     pub words: &'static str,
+}
+
+/// Processors and memory of a host.
+#[derive(Debug)]
+pub struct Size {
+    /// Megabytes.
+    pub memory: u32,
+    /// QEMU's `-smp`.
+    pub processors: &'static str,
 }
 
 /// The IOMMU of a host.
@@ -70,8 +83,20 @@ const BOCHS: Gpu = Gpu {
     driver: "bochs-drm",
 };
 
+/// Enough to bind a card and to run a guest that lists it.
+const SMALL: Size = Size {
+    memory: 2048,
+    processors: "2",
+};
+
+/// Enough for libvirt and a Debian as its guest, with processors left for the host.
+const LARGE: Size = Size {
+    memory: 3584,
+    processors: "4,cores=2,threads=2",
+};
+
 /// All hosts.
-pub static HOSTS: [Host; 7] = [
+pub static HOSTS: [Host; 8] = [
     Host {
         name: "intel",
         about: "VT-d with interrupt remapping, a Radeon with audio, USB and a serial port beside the host's display",
@@ -81,6 +106,8 @@ pub static HOSTS: [Host; 7] = [
         builtin: true,
         cards: 1,
         recipe: &recipe::GRUB_BIOS,
+        size: &SMALL,
+        guest: false,
         words: "",
     },
     Host {
@@ -92,6 +119,8 @@ pub static HOSTS: [Host; 7] = [
         builtin: false,
         cards: 2,
         recipe: &recipe::GRUB_BIOS,
+        size: &SMALL,
+        guest: false,
         words: "",
     },
     Host {
@@ -103,6 +132,8 @@ pub static HOSTS: [Host; 7] = [
         builtin: false,
         cards: 1,
         recipe: &recipe::GRUB_BIOS,
+        size: &SMALL,
+        guest: false,
         words: "intel_iommu=off",
     },
     Host {
@@ -114,6 +145,8 @@ pub static HOSTS: [Host; 7] = [
         builtin: false,
         cards: 1,
         recipe: &recipe::GRUB_BIOS,
+        size: &SMALL,
+        guest: false,
         // QEMU's emulated IO-APIC loses its interrupts behind this IOMMU.
         words: "noapic",
     },
@@ -126,6 +159,8 @@ pub static HOSTS: [Host; 7] = [
         builtin: true,
         cards: 1,
         recipe: &recipe::GRUB_EFI_DRACUT,
+        size: &SMALL,
+        guest: false,
         words: "",
     },
     Host {
@@ -137,6 +172,8 @@ pub static HOSTS: [Host; 7] = [
         builtin: true,
         cards: 1,
         recipe: &recipe::SYSTEMD_BOOT,
+        size: &SMALL,
+        guest: false,
         words: "",
     },
     Host {
@@ -148,6 +185,21 @@ pub static HOSTS: [Host; 7] = [
         builtin: true,
         cards: 1,
         recipe: &recipe::UKI,
+        size: &SMALL,
+        guest: false,
+        words: "",
+    },
+    Host {
+        name: "guests",
+        about: "libvirt, four processors, and a disk with a Debian for a guest; otherwise as intel",
+        iommu: Iommu::Intel,
+        display: "VGA",
+        gpu: RADEON,
+        builtin: true,
+        cards: 1,
+        recipe: &recipe::LIBVIRT,
+        size: &LARGE,
+        guest: true,
         words: "",
     },
 ];
@@ -185,7 +237,9 @@ impl Host {
     pub fn arguments(&self, accelerator: &str) -> Vec<String> {
         let mut all: Vec<String> = Vec::new();
         let mut push = |words: &[&str]| all.extend(words.iter().map(|&word| word.to_owned()));
-        push(&["-accel", accelerator, "-m", "2048", "-smp", "2"]);
+        let memory = self.size.memory.to_string();
+        push(&["-accel", accelerator, "-m", &memory]);
+        push(&["-smp", self.size.processors]);
         match self.iommu {
             Iommu::Intel => push(&[
                 "-machine",

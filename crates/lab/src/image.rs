@@ -18,7 +18,7 @@ use crate::machine::{Console, INITRAMFS, KERNEL, Machine, Parts, Start};
 use crate::manifest::Manifest;
 use crate::recipe::{Firmware, NESTED};
 use crate::report::Report;
-use crate::{command, debian, efi, partitions, payload};
+use crate::{command, debian, efi, guest_system, partitions, payload};
 
 /// A file that tells one build of a folder from another. A layer fits only the very disk that it was
 /// made on, so the identity below is part of the name of what lies above.
@@ -86,17 +86,51 @@ impl<'a> Images<'a> {
         };
         let identity = fs::read_to_string(below.join(IDENTITY))?;
         let definition = host.arguments(&self.accelerator).join(" ");
-        let key = key(&[&identity, &self.qemu, &definition, host.words]);
+        let mut parts = vec![identity.as_str(), &self.qemu, &definition, host.words];
+        let guest = self.guest(host)?;
+        if let Some((_, identity)) = &guest {
+            parts.push(identity);
+        }
+        let key = key(&parts);
         self.keep(&format!("host-{}-{key}", host.name), |room| {
             self.report.begin(&format!("image {}", host.name));
+            if let Some((disk, _)) = &guest {
+                let above = guest_system::beside(&room.join("disk.qcow2"));
+                overlay(disk, &above)?;
+            }
             self.build_host(host, &below, room)
         })
+    }
+
+    /// The disk with a guest's system and its identity, for a host that has one.
+    fn guest(&self, host: &Host) -> Result<Option<(PathBuf, String)>> {
+        if !host.guest {
+            return Ok(None);
+        }
+        let parts = guest_system::parts();
+        let key = key(&parts.each_ref().map(String::as_str));
+        let folder = self.keep(&format!("guest-{key}"), |room| {
+            self.report.begin("image of a guest");
+            let root = room.join("root");
+            self.report
+                .phase("bootstrap Debian", || guest_system::bootstrap(&root))?;
+            self.report.phase("make the disk", || {
+                let raw = room.join("disk.raw");
+                guest_system::assemble(&root, &raw)?;
+                fs::remove_dir_all(&root)?;
+                convert(&raw, &room.join("disk.qcow2"))?;
+                Ok(fs::remove_file(&raw)?)
+            })
+        })?;
+        let identity = fs::read_to_string(folder.join(IDENTITY))?;
+        Ok(Some((folder.join("disk.qcow2"), identity)))
     }
 
     /// The folder of a disk with the host's Debian that has been booted once and is off.
     fn base(&self, host: &Host) -> Result<PathBuf> {
         let recipe = host.recipe;
         let parts = recipe.parts();
+        let guest = self.guest(host)?;
         let key = key(&parts.iter().map(String::as_str).collect::<Vec<_>>());
         self.keep(&format!("{}-{key}", recipe.name), |room| {
             self.report.begin(&format!("image {}", recipe.name));
@@ -115,6 +149,9 @@ impl<'a> Images<'a> {
                 convert(&raw, &disk)?;
                 Ok(fs::remove_file(&raw)?)
             })?;
+            if let Some((guest, _)) = &guest {
+                overlay(guest, &guest_system::beside(&disk))?;
+            }
             // GRUB is on a BIOS disk already; an EFI loader is installed by the host itself.
             let start = match recipe.firmware {
                 Firmware::Bios => Start::Boot,
@@ -248,19 +285,24 @@ pub fn cache() -> Result<PathBuf> {
         .ok_or_else(|| "no place for disks: set PASSTHRU_LAB_CACHE".into())
 }
 
-/// A new qcow2 layer on a disk, and one on its EFI variables if it has any. A relative base is
-/// beside the disk.
+/// A new qcow2 layer on a disk, and one on its EFI variables and on its guest's disk if it has any. A
+/// relative base is beside the disk.
 pub fn layer(base: &Path, disk: &Path) -> Result<()> {
-    let create = |base: &Path, disk: &Path| {
-        let arguments = ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"].map(OsStr::new);
-        let files = [base.as_os_str(), disk.as_os_str()];
-        command::run("qemu-img", arguments.into_iter().chain(files))
-    };
-    create(base, disk)?;
-    let variables = efi::variables(base);
-    if disk.with_file_name(&variables).exists() {
-        create(&variables, &efi::variables(disk))?;
+    overlay(base, disk)?;
+    for beside in [efi::variables, guest_system::beside] {
+        let (below, above) = (beside(base), beside(disk));
+        if disk.with_file_name(&below).exists() && !above.exists() {
+            overlay(&below, &above)?;
+        }
     }
+    Ok(())
+}
+
+/// A new qcow2 layer on one file.
+fn overlay(base: &Path, file: &Path) -> Result<()> {
+    let arguments = ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"].map(OsStr::new);
+    let files = [base.as_os_str(), file.as_os_str()];
+    command::run("qemu-img", arguments.into_iter().chain(files))?;
     Ok(())
 }
 

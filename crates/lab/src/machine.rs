@@ -16,7 +16,7 @@ use crate::efi;
 use crate::error::{Context as _, Result};
 use crate::host::Host;
 use crate::recipe::{self, Firmware};
-use crate::{bail, ensure, interrupt, partitions};
+use crate::{bail, ensure, guest_system, interrupt, partitions};
 
 /// Longest wait for the first word of a booting host; it takes about 15 s on two cores.
 const BOOT: Duration = Duration::from_secs(400);
@@ -380,6 +380,20 @@ fn arguments(
         "-device",
         "virtio-blk-pci,drive=payload,serial=payload,addr=0xa".to_owned(),
     );
+    let guest = guest_system::beside(parts.disk);
+    if parts.host.guest {
+        // What is lost with the power here is of no interest.
+        let file = option(&guest)?;
+        push(
+            "-drive",
+            format!("file={file},format=qcow2,if=none,id=guest,cache=unsafe,discard=unmap"),
+        );
+        let serial = guest_system::SERIAL;
+        push(
+            "-device",
+            format!("virtio-blk-pci,drive=guest,serial={serial},addr=0xb"),
+        );
+    }
     let log = option(log)?;
     push(
         "-chardev",

@@ -21,7 +21,7 @@ pub struct Function {
 pub type Functions = BTreeMap<String, Function>;
 
 /// One line per function: address, vendor, device, driver or -, group or -.
-const LIST: &str = r#"for function in /sys/bus/pci/devices/*; do
+pub const LIST: &str = r#"for function in /sys/bus/pci/devices/*; do
     read -r vendor <"$function/vendor"
     read -r device <"$function/device"
     driver=- group=-
@@ -35,7 +35,8 @@ pub fn functions(agent: &mut Agent) -> Result<Functions> {
     parse(&agent.succeed(LIST, Duration::from_secs(60))?)
 }
 
-fn parse(text: &str) -> Result<Functions> {
+/// Reads what [`LIST`] wrote.
+pub fn parse(text: &str) -> Result<Functions> {
     let known = |word: &str| (word != "-").then(|| word.to_owned());
     text.lines()
         .map(|line| {

@@ -1,5 +1,6 @@
 //! What passthru must do on real hosts.
 
+mod guest;
 mod harness;
 mod iommu_off;
 mod no_remap;
@@ -28,7 +29,7 @@ pub struct Scenario {
 }
 
 /// All of them.
-pub static SCENARIOS: [Scenario; 17] = [
+pub static SCENARIOS: [Scenario; 19] = [
     Scenario {
         name: "static",
         about: "doctor, apply, reboot, verify, a guest with the card, undo, every byte back",
@@ -106,6 +107,18 @@ pub static SCENARIOS: [Scenario; 17] = [
         about: "the same on systemd-boot with a unified kernel image",
         core: true,
         run: |lab| static_binding::on(lab, "uki"),
+    },
+    Scenario {
+        name: "guest",
+        about: "vm new with a whole disk: libvirt starts it, SSH reaches it, pinned as planned, undone",
+        core: true,
+        run: guest::on_disk,
+    },
+    Scenario {
+        name: "guest-image",
+        about: "the same from an image in a file",
+        core: false,
+        run: guest::on_image,
     },
     Scenario {
         name: "harness",

@@ -1,0 +1,284 @@
+//! A guest that `vm new` makes of a bound card: it starts in libvirt, is what the plan says from inside
+//! and from outside, gives everything back when it stops, and undo takes it away.
+
+use serde_json::Value;
+
+use crate::agent::Agent;
+use crate::domain::{self, Domain, Placement};
+use crate::ensure;
+use crate::error::Result;
+use crate::guest_system::SERIAL;
+use crate::host;
+use crate::pci::Functions;
+use crate::session::{DONE, Lab, Session};
+use std::time::Duration;
+
+const SHORT: Duration = Duration::from_secs(120);
+const NAME: &str = "trial";
+const USER: &str = "alex";
+const SEED: &str = "/var/lib/libvirt/images/trial-seed.iso";
+const IMAGE: &str = "/var/lib/libvirt/images/debian.qcow2";
+
+/// Paths that begin so belong to libvirt, which keeps them when a guest is gone.
+const LIBVIRTS: [&str; 0] = [];
+
+/// From a whole disk, named by its id.
+pub(super) fn on_disk(lab: &Lab<'_>) -> Result<()> {
+    let disk = format!("/dev/disk/by-id/virtio-{SERIAL}");
+    run(lab, &["--disk", &disk])
+}
+
+/// From an image in a file.
+pub(super) fn on_image(lab: &Lab<'_>) -> Result<()> {
+    run(lab, &["--image", IMAGE])
+}
+
+fn run(lab: &Lab<'_>, storage: &[&str]) -> Result<()> {
+    let host = host::find("guests").ok_or("no such host")?;
+    let mut session = Session::start(lab, host)?;
+    session.apply_and_keep(&["--gpu", "01:00.0"])?;
+    session.must_verify("done", DONE)?;
+    session.must_own(&[1])?;
+    let files = storage.contains(&IMAGE);
+    if files {
+        make_image(session.agent()?)?;
+    }
+
+    let plan = make(&mut session, storage)?;
+    let mut domain = Domain::new(NAME, USER);
+    let lived = live(&mut session, &mut domain, &plan);
+    if lived.is_err() {
+        let words = domain.last_words(session.agent()?);
+        session
+            .report()
+            .say(&format!("   the guest's last words:\n{words}"));
+    }
+    lived?;
+    session.must_own(&[1])?;
+
+    session
+        .passthru(&["undo", "--yes", "--json"])?
+        .must_end(&[DONE])?;
+    let left = session.agent()?.succeed(
+        &format!("virsh list --all --name; ls {SEED} /var/lib/libvirt/qemu/nvram/{NAME}_VARS.fd 2>/dev/null || :"),
+        SHORT,
+    )?;
+    ensure!(left.trim().is_empty(), "undo left {left}");
+    session.report().say("   the guest is gone, and its seed");
+    if files {
+        session.agent()?.succeed(&format!("rm {IMAGE}"), SHORT)?;
+    }
+    session.must_undo_except(&LIBVIRTS)
+}
+
+/// A cloud image in a file: a layer on the disk, so that nothing is copied in an emulated host.
+fn make_image(agent: &mut Agent) -> Result<()> {
+    let disk = format!("/dev/disk/by-id/virtio-{SERIAL}");
+    let script = format!("qemu-img create -q -f qcow2 -F host_device -b {disk} {IMAGE}");
+    agent.succeed(&script, SHORT).map(|_| ())
+}
+
+/// Shows the guest, makes it, and returns what was shown.
+fn make(session: &mut Session<'_>, storage: &[&str]) -> Result<Value> {
+    domain::make_key(session.agent()?)?;
+    let wish = [
+        "vm",
+        "new",
+        NAME,
+        "--os",
+        "linux",
+        "--gpu",
+        "01:00.0",
+        "--memory",
+        "1G",
+        "--cpus",
+        "2",
+        "--seed-user",
+        USER,
+        "--ssh-key",
+        domain::PUBLIC_KEY,
+        "--json",
+    ];
+    let wish = [&wish, storage].concat();
+    let shown = session.passthru(&[&wish, ["--dry-run"].as_slice()].concat())?;
+    shown.must_end(&[DONE])?;
+    let shown = shown.json()?;
+    let made = session.passthru(&[&wish, ["--yes"].as_slice()].concat())?;
+    made.must_end(&[DONE])?;
+    let made = made.json()?;
+    ensure!(
+        made["state"] == "applied" && made["guest"] == shown["guest"],
+        "shown was {shown}, made was {made}"
+    );
+    // libvirt takes its own text again, by its schema, and it stays the same.
+    session.agent()?.succeed(
+        &format!(
+            "set -e
+cd /run/lab-guest
+virsh dumpxml --inactive --security-info {NAME} >before.xml
+virsh define --validate before.xml >/dev/null
+virsh dumpxml --inactive --security-info {NAME} | cmp - before.xml"
+        ),
+        SHORT,
+    )?;
+    Ok(shown["guest"].clone())
+}
+
+/// From its start to its end.
+fn live(session: &mut Session<'_>, domain: &mut Domain<'_>, plan: &Value) -> Result<()> {
+    let report = session.report();
+    let card = host::find("guests").ok_or("no such host")?.card(1);
+    let agent = session.agent()?;
+    report.phase("virsh start", || {
+        agent.succeed(&format!("virsh start {NAME}"), SHORT * 2)?;
+        domain.listen(agent)
+    })?;
+    report.phase("the guest boots", || domain.wait(agent))?;
+
+    report.phase("look from inside", || {
+        let said = domain.run(
+            agent,
+            "id -un; sudo -n id -un; cloud-init status --wait; cat /proc/sys/kernel/hostname",
+        )?;
+        let lines: Vec<&str> = said.lines().collect();
+        ensure!(
+            lines == [USER, "root", "status: done", NAME],
+            "the seed did not do its work: {lines:?}"
+        );
+        let functions = domain.functions(agent)?;
+        must_be_in_one_slot(
+            &functions,
+            &card.iter().map(|one| one.id).collect::<Vec<_>>(),
+        )?;
+        let siblings = domain.run(
+            agent,
+            "cat /sys/devices/system/cpu/cpu*/topology/thread_siblings_list",
+        )?;
+        must_be_shaped(&siblings, &plan["topology"])
+    })?;
+    report.phase("look from outside", || {
+        let planned = planned(&plan["pinning"])?;
+        for (whose, seen) in [
+            ("libvirt", domain.told(agent)?),
+            ("the kernel", domain.found(agent)?),
+        ] {
+            ensure!(
+                seen == planned,
+                "{whose} has {seen:?}, planned was {planned:?}"
+            );
+        }
+        report.say(&format!("   pinned as planned: {planned:?}"));
+        Ok(())
+    })?;
+    report.phase("shut the guest down", || domain.shut_down(agent))
+}
+
+/// Each of these is a function of one slot, in this order and with these numbers.
+fn must_be_in_one_slot(functions: &Functions, ids: &[&str]) -> Result<()> {
+    let first = ids.first().ok_or("a card has functions")?;
+    let seen = || {
+        functions
+            .iter()
+            .map(|(address, one)| format!("{address} {}", one.id))
+    };
+    let slot = functions
+        .iter()
+        .find(|(_, one)| one.id == *first)
+        .and_then(|(address, _)| address.strip_suffix(".0"));
+    let Some(slot) = slot else {
+        crate::bail!(
+            "the guest has no {first} as function 0: {:?}",
+            seen().collect::<Vec<_>>()
+        );
+    };
+    let there: Vec<String> = seen().filter(|line| line.starts_with(slot)).collect();
+    let wanted: Vec<String> = ids
+        .iter()
+        .enumerate()
+        .map(|(number, id)| format!("{slot}.{number} {id}"))
+        .collect();
+    ensure!(
+        there == wanted,
+        "the guest has {there:?} instead of {wanted:?}"
+    );
+    Ok(())
+}
+
+/// `siblings` has a line for each CPU: those of its core.
+fn must_be_shaped(siblings: &str, topology: &Value) -> Result<()> {
+    let number = |name| topology[name].as_u64().unwrap_or_default();
+    let threads = number("threads");
+    let cores = number("sockets") * number("dies") * number("cores");
+    let mut lines: Vec<_> = siblings.lines().map(domain::cpus).collect::<Result<_>>()?;
+    let cpus = lines.len() as u64;
+    lines.sort();
+    lines.dedup();
+    ensure!(
+        cpus == cores * threads
+            && lines.len() as u64 == cores
+            && lines.iter().all(|line| line.len() as u64 == threads),
+        "planned is {topology}, the guest has {siblings}"
+    );
+    Ok(())
+}
+
+fn planned(pinning: &Value) -> Result<Placement> {
+    let list = |name| domain::cpus(pinning[name].as_str().unwrap_or_default());
+    let vcpus = pinning["vcpus"]
+        .as_array()
+        .ok_or("the plan has no pinning")?;
+    Ok(Placement {
+        vcpus: (0..)
+            .zip(vcpus)
+            .map(|(number, cpu)| {
+                (
+                    number,
+                    cpu.as_u64()
+                        .and_then(|cpu| cpu.try_into().ok())
+                        .into_iter()
+                        .collect(),
+                )
+            })
+            .collect(),
+        emulator: list("emulator")?,
+        io: list("io")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pci;
+
+    #[test]
+    fn a_card_is_in_one_slot() {
+        let text = "0000:00:01.0 1b36:000c pcieport -\n0000:01:00.0 1002:5159 - -\n0000:01:00.1 8086:293e - -\n";
+        let functions = pci::parse(text).unwrap();
+        must_be_in_one_slot(&functions, &["1002:5159", "8086:293e"]).unwrap();
+        for wrong in [
+            ["1002:5159", "1b36:000d"].as_slice(),
+            &["1002:5159"],
+            &["8086:293e"],
+            &["1002:5159", "8086:293e", "1b36:000d"],
+        ] {
+            assert!(must_be_in_one_slot(&functions, wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_guest_has_the_shape_of_the_plan() {
+        let plan = serde_json::json!({"sockets": 1, "dies": 1, "cores": 1, "threads": 2});
+        must_be_shaped("0-1\n0-1\n", &plan).unwrap();
+        assert!(must_be_shaped("0\n1\n", &plan).is_err());
+        assert!(must_be_shaped("0-1\n0-1\n2-3\n2-3\n", &plan).is_err());
+    }
+
+    #[test]
+    fn a_plan_is_a_placement() {
+        let plan = serde_json::json!({"vcpus": [2, 3], "emulator": "0-1", "io": "0"});
+        let placement = planned(&plan).unwrap();
+        assert_eq!(placement.vcpus, [(0, [2].into()), (1, [3].into())].into());
+        assert_eq!(placement.io, [0].into());
+        assert!(planned(&Value::Null).is_err());
+    }
+}
