@@ -249,9 +249,9 @@ mod tests {
 
     #[test]
     fn partitions_do_not_overlap() {
-        assert!(ESP < ROOT && ROOT < END);
+        const { assert!(ESP < ROOT && ROOT < END) };
         // 33 sectors of the table's copy.
-        assert!(END + 33 * SECTOR <= SIZE);
+        const { assert!(END + 33 * SECTOR <= SIZE) };
         for start in [ESP, ROOT, END] {
             assert_eq!(start % MIB, 0);
         }
