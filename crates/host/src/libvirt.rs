@@ -130,14 +130,14 @@ impl<'a> Libvirt<'a> {
             .map(drop)
     }
 
-    /// Forgets the domain `name`. What it has written stays: its firmware's variables and, if `tpm`,
-    /// the state of its TPM, which may hold the key to its disk.
+    /// Forgets the domain `name` and its firmware's variables: libvirt would give them to the next
+    /// guest of that name. If `tpm`, the state of its TPM stays, which may hold the key to its disk.
     ///
     /// # Errors
     /// See [`LibvirtError`].
     pub fn undefine(&self, name: &str, tpm: bool) -> Result<(), LibvirtError> {
         let name = format!("--domain={name}");
-        let mut arguments = vec!["undefine", "--keep-nvram"];
+        let mut arguments = vec!["undefine", "--nvram"];
         // Known since libvirt 8.9.
         arguments.extend(tpm.then_some("--keep-tpm"));
         arguments.push(&name);

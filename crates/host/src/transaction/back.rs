@@ -208,7 +208,7 @@ impl Back<'_, '_> {
                     "virsh edit {}, with the plan beside the journal",
                     quote::word(name)
                 ),
-                None => format!("virsh undefine --keep-nvram {}", quote::word(name)),
+                None => format!("virsh undefine --nvram {}", quote::word(name)),
             },
             Action::Merge { path, text, .. } => match text {
                 Some(_) => format!("take passthru's lines out of {path}"),

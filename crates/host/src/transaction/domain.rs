@@ -92,6 +92,7 @@ pub(super) fn set(
         let last = from.unwrap_or_default();
         let private = Attributes::new(0o600);
         writer.replace(&last_of(directory), &mut last.as_bytes(), &private, None)?;
+        keep_variables(engine, writer, directory, last)?;
         return Ok(libvirt(engine).undefine(name, tpm)?);
     };
     // In a directory that only root can enter, so nobody can put another file in its place.
@@ -135,6 +136,26 @@ pub(super) fn left(
 ) -> Result<Option<String>, Trouble> {
     let text = engine.root.text(&kept(directory, step))?;
     Ok((!text.is_empty()).then_some(text))
+}
+
+/// Keeps a copy of the variables of the firmware of the domain `xml`, if it has started once.
+fn keep_variables(
+    engine: &Engine<'_>,
+    writer: &Writer<'_>,
+    directory: &str,
+    xml: &str,
+) -> Result<(), Trouble> {
+    let Some(path) = passthru_plan::guest::nvram(xml) else {
+        return Ok(());
+    };
+    let root = engine.root;
+    if !root.meta(&path).is_ok_and(|meta| meta.is_file()) {
+        return Ok(());
+    }
+    let mut file = crate::write::open(root, &path)?;
+    let private = Attributes::new(0o600);
+    writer.replace(&format!("{directory}/last.fd"), &mut file, &private, None)?;
+    Ok(())
 }
 
 fn last_of(directory: &str) -> String {

@@ -66,7 +66,7 @@ pub(crate) fn virsh(root: &Path, arguments: &[&str]) -> Output {
             .unwrap();
             good(String::new())
         }
-        ["undefine", "--keep-nvram", .., name] => {
+        ["undefine", "--nvram", .., name] => {
             let name = name.strip_prefix("--domain=").unwrap();
             match fs::remove_file(file(name)) {
                 Ok(()) => {
@@ -182,6 +182,22 @@ fn what_a_guest_wrote_is_kept() {
     assert!(!world.exists(SEED) && !world.exists(DOMAINS));
     let last = "/var/lib/passthru/transactions/1/last.xml";
     assert_eq!(world.read(last), written("  <mine/>\n"));
+}
+
+/// libvirt would give them to the next guest of that name.
+#[test]
+fn the_variables_of_its_firmware_go_with_it_and_are_kept() {
+    let world = World::new();
+    world.apply(&new()).unwrap();
+    let variables = "/var/lib/libvirt/qemu/nvram/g & co_VARS.fd";
+    let os = "  <os>\n    <nvram>/var/lib/libvirt/qemu/nvram/g &amp; co_VARS.fd</nvram>\n  </os>\n";
+    world.write(variables, "keys");
+    world.write(&format!("{DOMAINS}/g.xml"), &written(os));
+    world.undo(None).unwrap();
+    assert_eq!(
+        world.read("/var/lib/passthru/transactions/1/last.fd"),
+        "keys"
+    );
 }
 
 #[test]

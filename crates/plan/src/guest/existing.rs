@@ -41,6 +41,14 @@ pub(super) fn name(xml: &str) -> Option<String> {
     (!name.is_empty()).then(|| name.into())
 }
 
+/// The file of this machine that holds the variables of a domain's firmware, if the text says it.
+pub fn nvram(xml: &str) -> Option<String> {
+    let document = parse(xml).ok()?;
+    let os = child(document.root_element(), "os")?;
+    let path = child(os, "nvram")?.text()?.trim();
+    path.starts_with('/').then(|| path.into())
+}
+
 /// The name of a domain as a word of a command, to stand in the place of NAME.
 pub(super) fn command_name(xml: &str) -> String {
     name(xml).map_or_else(|| "NAME".into(), |name| quote::word(&name))

@@ -36,6 +36,7 @@ mod storage;
 pub mod xml;
 
 pub use capabilities::Capabilities;
+pub use existing::nvram;
 pub use memory::GuestMemory;
 pub use pinning::{Pinning, Wanted};
 pub use plan::plan;
