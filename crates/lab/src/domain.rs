@@ -67,21 +67,9 @@ impl<'a> Domain<'a> {
         agent.succeed(&script, SHORT).map(|_| ())
     }
 
-    /// Waits for its address, then until its user can log in.
-    pub fn wait(&mut self, agent: &mut Agent) -> Result<()> {
-        let name = self.name;
-        let address = agent.succeed(
-            &format!(
-                "exec timeout 400 sh -c '
-until address=$(virsh domifaddr {name} --source lease | sed -n \"s,.* ipv4 *\\([0-9.]*\\)/.*,\\1,p\") && [ -n \"$address\" ]; do
-    [ \"$(virsh domstate {name})\" = running ] || exit 1
-    sleep 2
-done
-echo $address'"
-            ),
-            BOOT,
-        )?;
-        self.address = address.trim().to_owned();
+    /// Waits until its user can log in at `address`.
+    pub fn log_in(&mut self, agent: &mut Agent, address: &str) -> Result<()> {
+        address.clone_into(&mut self.address);
         let ssh = self.ssh();
         agent
             .succeed(
@@ -136,21 +124,6 @@ done"
             ),
             SHORT,
         )?)
-    }
-
-    /// Asks it to shut down, and waits until libvirt says that it is off.
-    pub fn shut_down(&self, agent: &mut Agent) -> Result<()> {
-        let name = self.name;
-        agent
-            .succeed(
-                &format!(
-                    "exec timeout 180 sh -c '
-virsh shutdown {name} >/dev/null || exit 1
-until [ \"$(virsh domstate {name})\" = \"shut off\" ]; do sleep 1; done'"
-                ),
-                SHORT * 3,
-            )
-            .map(|_| ())
     }
 
     /// What there is to read when something went wrong.

@@ -121,19 +121,55 @@ virsh dumpxml --inactive --security-info {NAME} | cmp - before.xml"
         ),
         SHORT,
     )?;
+    edit(session)?;
     Ok(shown["guest"].clone())
+}
+
+/// Changes the guest, and takes that back: its definition is the same to the byte.
+fn edit(session: &mut Session<'_>) -> Result<()> {
+    let edited = session.passthru(&["vm", "edit", NAME, "--no-pin", "--yes", "--json"])?;
+    edited.must_end(&[DONE])?;
+    ensure!(edited.json()?["state"] == "applied", "nothing was edited");
+    let same = |session: &mut Session<'_>| {
+        let script = format!(
+            "virsh dumpxml --inactive --security-info {NAME} | cmp -s - /run/lab-guest/before.xml && echo same || echo other"
+        );
+        session.agent()?.succeed(&script, SHORT)
+    };
+    ensure!(same(session)?.trim() == "other", "the edit changed nothing");
+    session
+        .passthru(&["undo", "--yes", "--json"])?
+        .must_end(&[DONE])?;
+    ensure!(
+        same(session)?.trim() == "same",
+        "undo left another definition"
+    );
+    session.report().say("   edited and back, to the byte");
+    let checked = session.passthru(&["vm", "check", NAME, "--json"])?.json()?;
+    ensure!(
+        checked["verdict"] != "blocked",
+        "vm check finds something in the way: {checked}"
+    );
+    Ok(())
 }
 
 /// From its start to its end.
 fn live(session: &mut Session<'_>, domain: &mut Domain<'_>, plan: &Value) -> Result<()> {
     let report = session.report();
     let card = host::find("guests").ok_or("no such host")?.card(1);
+    let started = session.passthru(&["vm", "start", NAME, "--yes", "--json"])?;
+    started.must_end(&[DONE])?;
+    ensure!(started.json()?["state"] == "started", "it did not start");
+    domain.listen(session.agent()?)?;
+    let reached = session.passthru(&["vm", "ip", NAME, "--wait", "400", "--json"])?;
+    reached.must_end(&[DONE])?;
+    let reached = reached.json()?;
+    let address = reached["addresses"][0]["address"]
+        .as_str()
+        .unwrap_or_default();
+    report.say(&format!("   it is at {address}"));
     let agent = session.agent()?;
-    report.phase("virsh start", || {
-        agent.succeed(&format!("virsh start {NAME}"), SHORT * 2)?;
-        domain.listen(agent)
-    })?;
-    report.phase("the guest boots", || domain.wait(agent))?;
+    report.phase("log in", || domain.log_in(agent, address))?;
 
     report.phase("look from inside", || {
         let said = domain.run(
@@ -170,7 +206,17 @@ fn live(session: &mut Session<'_>, domain: &mut Domain<'_>, plan: &Value) -> Res
         report.say(&format!("   pinned as planned: {planned:?}"));
         Ok(())
     })?;
-    report.phase("shut the guest down", || domain.shut_down(agent))
+    let stopped = session.passthru(&["vm", "stop", NAME, "--timeout", "180", "--json"])?;
+    stopped.must_end(&[DONE])?;
+    let stopped = stopped.json()?;
+    let back = stopped["functions"]
+        .as_array()
+        .is_some_and(|all| !all.is_empty() && all.iter().all(|one| one["ok"] == true));
+    ensure!(
+        stopped["state"] == "stopped" && back,
+        "the card is not back: {stopped}"
+    );
+    Ok(())
 }
 
 /// Each of these is a function of one slot, in this order and with these numbers.
