@@ -19,8 +19,9 @@ const USER: &str = "alex";
 const SEED: &str = "/var/lib/libvirt/images/trial-seed.iso";
 const IMAGE: &str = "/var/lib/libvirt/images/debian.qcow2";
 
-/// Paths that begin so belong to libvirt, which keeps them when a guest is gone.
-const LIBVIRTS: [&str; 0] = [];
+/// Paths that begin so are libvirt's own: what its network `default` writes when it starts, with or
+/// without guests.
+const LIBVIRTS: [&str; 1] = ["/var/lib/libvirt/dnsmasq"];
 
 /// From a whole disk, named by its id.
 pub(super) fn on_disk(lab: &Lab<'_>) -> Result<()> {
