@@ -17,8 +17,8 @@ pub const SERIAL: &str = "guest";
 
 const SUITE: &str = "trixie";
 
-/// The kernel is the one for every machine: the one for clouds drives no SATA, where a domain has
-/// its seed, and no card.
+/// The kernel is the one for every machine: the one for clouds has neither graphics nor sound drivers, so no
+/// guest with a card would use it.
 const PACKAGES: [&str; 16] = [
     "linux-image-amd64",
     "initramfs-tools",

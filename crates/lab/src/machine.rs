@@ -474,6 +474,14 @@ mod tests {
     }
 
     #[test]
+    fn a_guests_disk_is_where_a_host_has_one() {
+        let with = line_of("guests", Console::Log);
+        assert!(with.contains("file=/a,,b/disk.guest,format=qcow2,if=none,id=guest,"));
+        assert!(with.contains("virtio-blk-pci,drive=guest,serial=guest,"));
+        assert!(!line(Console::Log).contains("disk.guest"));
+    }
+
+    #[test]
     fn writes_reach_the_disk_and_commas_are_doubled() {
         assert!(
             line(Console::Log)
