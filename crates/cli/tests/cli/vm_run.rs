@@ -201,7 +201,7 @@ fn a_console_needs_a_terminal_and_a_guest_that_has_one() {
             .exits(1)
             .contains("virsh edit gaming")
     );
-    let nobody = act(&sample, &["vm", "console", "nobody"]).exits(1);
+    let nobody = act(&sample, &["vm", "console", "nobody"]).exits(2);
     assert!(nobody.contains("it knows gaming"), "{nobody}");
     act(&sample, &["vm", "console", "gaming", "--json"]).exits(2);
 }

@@ -25,16 +25,18 @@ pub(super) fn state(libvirt: &Libvirt<'_>, name: &str) -> Result<State> {
     if let Some((_, state)) = states.iter().find(|(one, _)| one == name) {
         return Ok(*state);
     }
-    let names: Vec<&str> = states.iter().map(|(name, _)| name.as_str()).collect();
-    let error = Error::new(
-        Kind::NothingChanged,
-        format!("libvirt knows no guest {name}"),
-    );
-    Err(if names.is_empty() {
+    let known: Vec<String> = states.into_iter().map(|(name, _)| name).collect();
+    Err(unknown(name, &known))
+}
+
+/// libvirt has no guest `name`; those it has.
+pub(super) fn unknown(name: &str, known: &[String]) -> Error {
+    let error = Error::input(format!("libvirt knows no guest {name}"));
+    if known.is_empty() {
         error.hint("there is none yet; passthru vm new makes one")
     } else {
-        error.hint(format!("it knows {}", names.join(", ")))
-    })
+        error.hint(format!("it knows {}", known.join(", ")))
+    }
 }
 
 /// The guest `name` as it runs, or as it would start.

@@ -9,7 +9,7 @@ use passthru_plan::guest::{
 };
 use serde::Serialize;
 
-use super::carry;
+use super::{carry, guest};
 use crate::{
     args::{
         Global,
@@ -76,14 +76,6 @@ pub(super) fn definition(host: &Host, global: &Global, name: &str) -> Result<Str
     let libvirt = Libvirt::new(exec.as_ref(), None);
     match libvirt.definition(name).map_err(|e| carry::libvirt(&e))? {
         Some(xml) => Ok(xml),
-        None => {
-            let known = libvirt.domains().unwrap_or_default();
-            let error = Error::input(format!("libvirt knows no guest {name}"));
-            Err(if known.is_empty() {
-                error.hint("it knows none; passthru vm new makes one")
-            } else {
-                error.hint(format!("it knows {}", known.join(", ")))
-            })
-        }
+        None => Err(guest::unknown(name, &libvirt.domains().unwrap_or_default())),
     }
 }
