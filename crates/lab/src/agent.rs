@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 use crate::error::{Context as _, Result};
 use crate::{bail, base64, ensure, interrupt};
 
+/// How often is asked whether there is hope.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// How a script in the host ended.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Output {
@@ -108,6 +111,7 @@ pub struct Agent {
     framing: Framing,
     scripts: u32,
     boot: String,
+    ended: bool,
 }
 
 impl Agent {
@@ -120,6 +124,7 @@ impl Agent {
             framing: Framing::default(),
             scripts: 0,
             boot: String::new(),
+            ended: false,
         })
     }
 
@@ -136,6 +141,11 @@ impl Agent {
             }
         }
         Ok(false)
+    }
+
+    /// Whether the machine's end of the channel was found closed.
+    pub fn ended(&self) -> bool {
+        self.ended
     }
 
     /// Asks the agent of a resumed machine who it is.
@@ -164,13 +174,26 @@ impl Agent {
 
     /// Runs a script to its end, whatever its exit status is.
     pub fn run(&mut self, script: &str, limit: Duration) -> Result<Output> {
+        self.run_while(script, limit, &|| true)
+    }
+
+    /// The same, as long as there is hope: that is asked from time to time.
+    pub fn run_while(
+        &mut self,
+        script: &str,
+        limit: Duration,
+        hope: &dyn Fn() -> bool,
+    ) -> Result<Output> {
         let number = self.send(script)?;
         let until = Instant::now() + limit;
         loop {
             match self
-                .event(until)
+                .event(until.min(Instant::now() + LOOK))
                 .context(|| format!("in the host, running {script:?}"))?
             {
+                None if Instant::now() < until => {
+                    ensure!(hope(), "in the host, {script:?} will not end");
+                }
                 Some(Event::Done(ended, output)) if ended == number => return Ok(output),
                 Some(Event::Done(..)) => {}
                 Some(Event::Hello(boot)) if boot == self.boot => {}
@@ -239,9 +262,15 @@ impl Agent {
                 return Ok(Heard::Nothing);
             }
             match self.stream.read(&mut buffer) {
-                Ok(0) => return Ok(Heard::End),
+                Ok(0) => {
+                    self.ended = true;
+                    return Ok(Heard::End);
+                }
                 Ok(count) => self.pending.extend_from_slice(&buffer[..count]),
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(Heard::End),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                    self.ended = true;
+                    return Ok(Heard::End);
+                }
                 Err(error)
                     if matches!(
                         error.kind(),

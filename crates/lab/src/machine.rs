@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -24,6 +24,9 @@ const BOOT: Duration = Duration::from_secs(400);
 const SETTLE: Duration = Duration::from_secs(300);
 /// Longest wait for an answer of QEMU itself.
 const ANSWER: Duration = Duration::from_secs(60);
+
+/// Longest wait for the process of a QEMU that closed its channels.
+const END: Duration = Duration::from_secs(10);
 
 /// How long to wait for a boot before looking whether the host hangs.
 const LOOK: Duration = Duration::from_secs(5);
@@ -182,18 +185,19 @@ impl Machine {
                 if self.agent.sees_boot(LOOK)? {
                     break true;
                 }
-                if self.stalled(seen) {
+                if stalled(&self.console, seen) {
                     break false;
                 }
                 ensure!(Instant::now() < until, "the host does not boot");
             };
             if booted {
-                match self.agent.succeed(AT_REST, SETTLE) {
-                    Err(error) if !self.stalled(seen) => {
-                        bail!("the host does not come to rest: {error}")
-                    }
-                    Err(_) => {}
-                    Ok(_) => return Ok(()),
+                let console = &self.console;
+                let hope = || !stalled(console, seen);
+                match self.agent.run_while(AT_REST, SETTLE, &hope) {
+                    Ok(output) if output.status == 0 => return Ok(()),
+                    _ if stalled(console, seen) => {}
+                    Ok(output) => bail!("the host does not come to rest: {}", output.said()),
+                    Err(error) => bail!("the host does not come to rest: {error}"),
                 }
             }
             println!("        the emulated processor lost its timer: reset");
@@ -207,17 +211,6 @@ impl Machine {
     /// How often the reset button was pushed.
     pub fn resets(&self) -> u32 {
         self.resets
-    }
-
-    /// Whether the kernel complained of a stall since that byte of the console.
-    fn stalled(&self, since: u64) -> bool {
-        let mut text = Vec::new();
-        let read = File::open(&self.console).and_then(|mut console| {
-            console.seek(SeekFrom::Start(since))?;
-            console.read_to_end(&mut text)
-        });
-        let text = String::from_utf8_lossy(&text);
-        read.is_ok() && STALLS.iter().any(|stall| text.contains(stall))
     }
 
     /// Reboots through firmware and boot loader.
@@ -240,6 +233,26 @@ impl Machine {
         self.agent.wait_for_end(SETTLE)?;
         self.child.wait()?;
         Ok(())
+    }
+
+    /// How QEMU itself died: by a signal that nobody here sent, with its last words. No host can do that.
+    pub fn death(&mut self) -> Option<String> {
+        if !self.agent.ended() {
+            return None;
+        }
+        let until = Instant::now() + END;
+        let status = loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => break status,
+                Ok(None) if Instant::now() < until => thread::sleep(Duration::from_millis(20)),
+                _ => return None,
+            }
+        };
+        let said = fs::read_to_string(&self.messages).unwrap_or_default();
+        let said = said.lines().last().unwrap_or_default();
+        status
+            .signal()
+            .map(|signal| format!("signal {signal} {said}"))
     }
 
     /// Takes the power away: nothing in the host gets a chance to finish.
@@ -328,6 +341,17 @@ impl Drop for Machine {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Whether the kernel complained of a stall since that byte of the console.
+fn stalled(console: &Path, since: u64) -> bool {
+    let mut text = Vec::new();
+    let read = File::open(console).and_then(|mut console| {
+        console.seek(SeekFrom::Start(since))?;
+        console.read_to_end(&mut text)
+    });
+    let text = String::from_utf8_lossy(&text);
+    read.is_ok() && STALLS.iter().any(|stall| text.contains(stall))
 }
 
 /// QEMU's whole command line.

@@ -53,6 +53,9 @@ use crate::session::{Lab, Session};
 /// How long a script of `lab script` may take.
 const SCRIPT: Duration = Duration::from_secs(1800);
 
+/// How often a scenario begins, while QEMU itself dies.
+const ATTEMPTS: u32 = 3;
+
 /// Real Linux hosts with an IOMMU and a card, under QEMU, to try passthru on.
 #[derive(Parser)]
 #[command(name = "lab")]
@@ -235,8 +238,7 @@ fn run(chosen: &[&Scenario], arguments: &Arguments, report: &Report) -> Result<(
     with_lab(arguments, report, |lab| {
         let mut failed = Vec::new();
         for scenario in chosen {
-            report.begin(scenario.name);
-            if let Err(error) = (scenario.run)(lab) {
+            if let Err(error) = attempt(scenario.name, report, || (scenario.run)(lab)) {
                 if interrupt::requested() {
                     return Err(error);
                 }
@@ -253,6 +255,25 @@ fn run(chosen: &[&Scenario], arguments: &Arguments, report: &Report) -> Result<(
         crate::ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
         Ok(())
     })
+}
+
+/// Runs a scenario, and again from its start where QEMU itself died, which decides nothing.
+///
+/// With a thread for each processor, QEMU 10.0 does not survive one of about ten starts of a guest with
+/// a card; with one thread for all, guests hang.
+fn attempt(name: &str, report: &Report, run: impl Fn() -> Result<()>) -> Result<()> {
+    for again in 1.. {
+        report.begin(name);
+        let result = run();
+        let Some(how) = report.death() else {
+            return result;
+        };
+        if again == ATTEMPTS || interrupt::requested() {
+            return result.context(|| format!("QEMU died ({how})"));
+        }
+        report.say(&format!("== {name}: QEMU died ({how}); once more"));
+    }
+    Ok(())
 }
 
 fn shell(host: &'static Host, arguments: &Arguments, report: &Report) -> Result<()> {
@@ -310,4 +331,38 @@ fn take(host: &'static Host, file: &Path, arguments: &Arguments, report: &Report
         let bytes = report.phase("capture", || capture::take(agent))?;
         std::fs::write(file, bytes).context(|| format!("writing {}", file.display()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    /// How often a scenario ran that dies with its emulator so often and then ends like this.
+    fn runs(deaths: u32, end: Result<()>) -> (u32, Option<String>) {
+        let (report, count, end) = (Report::new(), Cell::new(0), Cell::new(Some(end)));
+        let result = attempt("it", &report, || {
+            count.set(count.get() + 1);
+            if count.get() <= deaths {
+                report.emulator_died("signal 6".to_owned());
+                return Err("the machine ended".into());
+            }
+            end.take().expect("it ends once")
+        });
+        (count.get(), result.err().map(|error| error.to_string()))
+    }
+
+    #[test]
+    fn only_a_dead_emulator_is_a_reason_to_try_again() {
+        assert_eq!(runs(0, Ok(())), (1, None));
+        assert_eq!(runs(0, Err("no".into())), (1, Some("no".to_owned())));
+        assert_eq!(runs(2, Ok(())), (3, None));
+        assert_eq!(runs(1, Err("no".into())), (2, Some("no".to_owned())));
+        let (count, error) = runs(9, Ok(()));
+        assert_eq!(count, ATTEMPTS);
+        assert_eq!(
+            error.as_deref(),
+            Some("QEMU died (signal 6): the machine ended")
+        );
+    }
 }

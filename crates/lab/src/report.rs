@@ -27,6 +27,7 @@ pub struct Report {
     scenario: Mutex<String>,
     console: Mutex<Option<PathBuf>>,
     rows: Mutex<Vec<Row>>,
+    death: Mutex<Option<String>>,
 }
 
 impl Report {
@@ -37,6 +38,7 @@ impl Report {
             scenario: Mutex::new(String::new()),
             console: Mutex::new(None),
             rows: Mutex::new(Vec::new()),
+            death: Mutex::new(None),
         }
     }
 
@@ -54,6 +56,16 @@ impl Report {
     /// The console that was watched last.
     pub fn watched(&self) -> Option<PathBuf> {
         lock(&self.console).clone()
+    }
+
+    /// The emulator itself died, this way: what was tried on its host is not decided.
+    pub fn emulator_died(&self, how: String) {
+        *lock(&self.death) = Some(how);
+    }
+
+    /// How the emulator died since this was asked last.
+    pub fn death(&self) -> Option<String> {
+        lock(&self.death).take()
     }
 
     /// One line of progress with the time since the start.

@@ -110,13 +110,13 @@ pub static SCENARIOS: [Scenario; 19] = [
     },
     Scenario {
         name: "guest",
-        about: "vm new with a whole disk: libvirt starts it, SSH reaches it, pinned as planned, undone",
+        about: "vm new with a whole disk: started, reached by SSH, pinned, alone on pages and CPUs, undone",
         core: true,
         run: guest::on_disk,
     },
     Scenario {
         name: "guest-image",
-        about: "the same from an image in a file",
+        about: "vm new from an image in a file, with a whole core and memory set aside at boot",
         core: false,
         run: guest::on_image,
     },

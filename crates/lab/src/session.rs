@@ -77,7 +77,7 @@ impl Answer {
     }
 }
 
-/// A host in use.
+/// A host in use. Dropping it is a power cut.
 pub struct Session<'a> {
     lab: &'a Lab<'a>,
     host: &'static Host,
@@ -435,6 +435,14 @@ impl<'a> Session<'a> {
         }
         self.lab.report.say("   every file is as it was");
         Ok(())
+    }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        if let Some(how) = self.machine.as_mut().and_then(Machine::death) {
+            self.lab.report.emulator_died(how);
+        }
     }
 }
 
