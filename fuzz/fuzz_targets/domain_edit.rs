@@ -8,6 +8,7 @@ use passthru_plan::{
     guest::{
         check::{RomFiles, check},
         edit::{Edit, edit},
+        hugepages::PageSize,
         spec::Bus,
     },
 };
@@ -27,7 +28,8 @@ fn edits() -> Vec<Edit> {
         Edit::RemoveDisk(disk.into()),
         Edit::AddEvdev(keyboard.into()),
         Edit::RemoveEvdev(keyboard.into()),
-        Edit::Hugepages,
+        Edit::Hugepages(PageSize::Largest),
+        Edit::Hugepages(PageSize::Mib2),
         Edit::NoHugepages,
         Edit::NoPin,
         Edit::NoScreen,
@@ -40,7 +42,7 @@ fuzz_target!(|text: &str| {
         return;
     };
     assert_eq!(same.xml, text);
-    let _ = check(&facts, text, &RomFiles::new());
+    let _ = check(&facts, text, &RomFiles::new(), Some(&[]));
     for one in edits() {
         let one = std::slice::from_ref(&one);
         let Ok(once) = edit(&facts, text, one) else {

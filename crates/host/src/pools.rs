@@ -6,7 +6,10 @@
 
 use std::{fs::File, io::Write};
 
-use passthru_plan::guest::run::{Held, held::Raised, pages::Raise};
+use passthru_plan::{
+    guest::run::{Held, held::Raised, pages::Raise},
+    text::mountinfo,
+};
 use rustix::fs::{Mode, OFlags};
 
 use crate::root::{PathError, Root};
@@ -111,6 +114,12 @@ pub fn default_page(root: &Root) -> Option<u64> {
         .lines()
         .find_map(|line| line.strip_prefix("Hugepagesize:"))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+/// KiB of the pages of each mount of hugetlbfs.
+pub fn mounted(root: &Root) -> Option<Vec<u64>> {
+    let text = root.text("/proc/self/mountinfo").ok()?;
+    Some(mountinfo::hugetlbfs(&text))
 }
 
 fn number(root: &Root, pool: &str) -> Result<u64, PathError> {

@@ -16,7 +16,7 @@ use passthru_host::{
 };
 use passthru_plan::{
     Facts,
-    guest::pinning::{self, Pinning},
+    guest::pinning::{self, CoreWish, Pinning},
     text::cpulist::CpuSet,
 };
 
@@ -54,7 +54,10 @@ fn plan(facts: &Facts, cpus: u32) -> Option<Pinning> {
     [None, Some(1)].into_iter().find_map(|threads| {
         let wanted = pinning::Wanted {
             cpus: Some(cpus),
-            threads,
+            cores: CoreWish {
+                threads,
+                ..CoreWish::default()
+            },
             ..pinning::Wanted::default()
         };
         pinning::plan(facts, &wanted).ok()

@@ -16,6 +16,7 @@ use passthru_plan::{
     Facts, Finding, Measured, Severity, Status,
     facts::{Use, UseKind},
     guest::{
+        CoreWish,
         check::{RomFiles, check, rom_files},
         domain::domain,
         edit::{Edit, edit},
@@ -29,7 +30,7 @@ use wishes::{linux, planned};
 const CARD: &str = "0000:01:00.0";
 
 fn checked(facts: &Facts, xml: &str) -> Vec<Finding> {
-    check(facts, xml, &RomFiles::new()).unwrap()
+    check(facts, xml, &RomFiles::new(), None).unwrap()
 }
 
 fn answer(findings: &[Finding], id: &str) -> Status {
@@ -254,6 +255,30 @@ fn what_was_not_measured_is_said() {
 }
 
 #[test]
+fn huge_pages_without_their_mount() {
+    let (mut facts, xml) = good();
+    for pool in facts
+        .topology
+        .nodes
+        .iter_mut()
+        .flat_map(|node| &mut node.hugepages)
+    {
+        (pool.free, pool.total) = (1 << 16, 1 << 16);
+    }
+    let said = |inside: &str, mounted: Option<&[u64]>| {
+        let backing = format!("<memoryBacking>{inside}</memoryBacking>\n  <vcpu ");
+        let xml = xml.replace("<vcpu ", &backing);
+        let findings = check(&facts, &xml, &RomFiles::new(), mounted).unwrap();
+        answer(&findings, "guest.hugepages")
+    };
+    assert_eq!(said("<hugepages/>", Some(&[1 << 20])), Status::No);
+    assert_eq!(said("<hugepages/>", Some(&[2048])), Status::Yes);
+    assert_eq!(said("<hugepages/>", None), Status::Yes);
+    let memfd = "<hugepages/><source type='memfd'/>";
+    assert_eq!(said(memfd, Some(&[])), Status::Yes);
+}
+
+#[test]
 fn rom_files_are_looked_into() {
     let (facts, xml) = good();
     let path = "/usr/share/kvm/card.rom";
@@ -268,7 +293,7 @@ fn rom_files_are_looked_into() {
     assert_eq!(rom_files(&xml).unwrap(), [path]);
     let with = |bytes: Measured<Vec<u8>>| {
         let files: RomFiles = BTreeMap::from([(path.to_owned(), bytes)]);
-        let findings = check(&facts, &xml, &files).unwrap();
+        let findings = check(&facts, &xml, &files, None).unwrap();
         answer(&findings, &format!("guest.rom:{CARD}"))
     };
     assert_eq!(with(Measured::Value(vec![0xff; 512])), Status::No);
@@ -283,7 +308,10 @@ fn what_edit_makes_is_checked_well() {
     for (name, xml) in fixtures() {
         let edits = [
             Edit::AddCard("01:00.0".parse().unwrap()),
-            Edit::Pin { cpus: Some(8) },
+            Edit::Pin {
+                cpus: Some(8),
+                cores: CoreWish::default(),
+            },
         ];
         let edited = edit(&facts, &xml, &edits).unwrap().xml;
         assert_eq!(wrong(&facts, &edited), [""; 0], "{name}");

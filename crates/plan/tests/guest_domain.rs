@@ -10,7 +10,7 @@ mod wishes;
 use std::process::Command;
 
 use passthru_plan::guest::{
-    self, Capabilities, Guest, Wish, domain::domain, element::Element, spec::*,
+    self, Capabilities, Guest, Wish, domain::domain, element::Element, hugepages::PageSize, spec::*,
 };
 use proptest::prelude::*;
 use roxmltree::{Document, Node};
@@ -49,7 +49,9 @@ fn every_kind_of_guest_is_what_libvirts_schema_takes() {
     for (host, cpus) in [("5950X", 8), ("13900K", 4)] {
         let facts = desktop(host);
         for os in [Os::Linux, Os::Windows11, Os::Windows10, Os::Other] {
-            for (pinned, hugepages) in [(false, false), (true, false), (true, true)] {
+            for (pinned, hugepages) in
+                [(false, None), (true, None), (true, Some(PageSize::Largest))]
+            {
                 for tpm in [false, true] {
                     let mut base = if os == Os::Linux { linux() } else { windows() };
                     base.os = os;

@@ -13,7 +13,9 @@ use domains::*;
 use passthru_plan::{
     Facts,
     guest::{
+        CoreWish,
         edit::{Edit, Port, RomWish, Usb, edit, port::takes_ports},
+        hugepages::PageSize,
         spec::Bus,
     },
 };
@@ -159,8 +161,11 @@ fn a_windows_guest_of_virt_manager_gets_a_card_and_loses_its_screen() {
         &[
             add_card(),
             Edit::NoScreen,
-            Edit::Pin { cpus: None },
-            Edit::Hugepages,
+            Edit::Pin {
+                cpus: None,
+                cores: CoreWish::default(),
+            },
+            Edit::Hugepages(PageSize::Largest),
         ],
     );
     insta::assert_snapshot!(diff(&xml, &after));
@@ -193,12 +198,61 @@ fn carriage_returns_are_kept_and_continued() {
 }
 
 #[test]
+fn huge_pages_of_a_size() {
+    let facts = host();
+    let edited = |inside: &str, size| {
+        let xml = format!(
+            "<domain><name>a</name><memory unit='GiB'>4</memory><vcpu>2</vcpu>{inside}</domain>"
+        );
+        let after = done(&facts, &xml, &[Edit::Hugepages(size)]);
+        assert_eq!(done(&facts, &after, &[Edit::Hugepages(size)]), after);
+        let from = after.find("<memoryBacking>").unwrap();
+        let to = after.find("</memoryBacking>").unwrap();
+        let words = after[from..to].split_whitespace();
+        words.collect::<Vec<_>>().join(" ").replace("> <", "><")
+    };
+    let backing = |inside: &str| format!("<memoryBacking>{inside}</memoryBacking>");
+    let (small, large) = ("size='2' unit='MiB'", "size='1' unit='GiB'");
+    for (before, size, after) in [
+        ("", PageSize::Largest, large),
+        ("", PageSize::Mib2, small),
+        ("<hugepages/>", PageSize::Gib1, large),
+        (
+            "<hugepages><page size='1' unit='G'/></hugepages>",
+            PageSize::Mib2,
+            small,
+        ),
+        ("<source type='anonymous'/>", PageSize::Mib2, small),
+    ] {
+        let inside = if before.is_empty() {
+            String::new()
+        } else {
+            backing(before)
+        };
+        let got = edited(&inside, size);
+        assert_eq!(got.matches("<page ").count(), 1, "{got}");
+        assert!(got.contains(&format!("<page {after}/>")), "{got}");
+        assert_eq!(got.matches("<source type='memfd'/>").count(), 1, "{got}");
+    }
+    // A size that is there already, and a mount that its owner chose.
+    let own = "<hugepages><page size='2048' unit='KiB'/></hugepages><source type='file'/>";
+    assert_eq!(
+        edited(&backing(own), PageSize::Mib2),
+        format!("<memoryBacking>{own}")
+    );
+    assert_eq!(
+        edited(&backing("<hugepages/>"), PageSize::Largest),
+        "<memoryBacking><hugepages/>"
+    );
+}
+
+#[test]
 fn what_is_added_and_taken_away_again_leaves_the_bytes() {
     let facts = host();
     for (name, xml) in fixtures() {
         for (there, back) in pairs() {
             // An element that is opened for it stays open; a root port stays for the next card.
-            let opened = name == "crlf.xml" && there == Edit::Hugepages;
+            let opened = name == "crlf.xml" && there == Edit::Hugepages(PageSize::Largest);
             let port = matches!(there, Edit::AddCard(_)) && !name.starts_with("virt-manager");
             if opened || port {
                 continue;
@@ -284,7 +338,14 @@ fn what_the_host_cannot_give_is_refused() {
         no(Edit::Rom(CARD.parse().unwrap(), RomWish::Off)),
         ["guest.edit.rom.no-card"]
     );
-    assert_eq!(no(Edit::Pin { cpus: Some(4096) }).len(), 1);
+    assert_eq!(
+        no(Edit::Pin {
+            cpus: Some(4096),
+            cores: CoreWish::default()
+        })
+        .len(),
+        1
+    );
     for text in ["", "<network/>", "<domain>", "<!DOCTYPE domain><domain/>"] {
         assert_eq!(refused(&facts, text, &[]), ["guest.xml"], "{text}");
     }

@@ -11,6 +11,7 @@ use passthru_plan::guest::{
     Guest, Wish,
     domain::domain,
     from_domain::read,
+    hugepages::PageSize,
     qemu::{Files, command_line},
     spec::*,
 };
@@ -27,7 +28,7 @@ fn guests() -> Vec<Guest> {
     for processor in ["5950X", "EPYC 7763", "i9-13900K", "2990WX", "Xeon"] {
         let facts = desktop(processor);
         for wish in [linux(), windows()] {
-            for hugepages in [false, true] {
+            for hugepages in [None, Some(PageSize::Largest), Some(PageSize::Mib2)] {
                 for hide in [false, wish.os.is_windows()] {
                     let wish = Wish {
                         hugepages,
@@ -42,7 +43,7 @@ fn guests() -> Vec<Guest> {
             &facts,
             &Wish {
                 pinned: false,
-                hugepages: false,
+                hugepages: None,
                 cpus: Some(3),
                 network: Network::Bridge("br0".into()),
                 nested: true,

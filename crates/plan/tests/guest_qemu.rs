@@ -13,6 +13,7 @@ use passthru_plan::{
     guest::{
         Guest, Wish,
         domain::domain,
+        hugepages::PageSize,
         qemu::{CommandLine, Files, command_line},
     },
     text::quote,
@@ -111,7 +112,7 @@ fn memory_nodes_are_those_of_the_domain() {
     let facts = desktop("2990WX");
     let wide = Wish {
         cpus: Some(24),
-        hugepages: true,
+        hugepages: Some(PageSize::Largest),
         ..linux()
     };
     let guest = planned(&facts, &wide);
@@ -133,7 +134,7 @@ fn memory_nodes_are_those_of_the_domain() {
         assert_eq!(numa[i], cpus);
     }
     let plain = Wish {
-        hugepages: false,
+        hugepages: None,
         cpus: Some(8),
         ..wide
     };

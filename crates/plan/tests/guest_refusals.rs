@@ -11,7 +11,7 @@ mod wishes;
 use common::function;
 use passthru_plan::{
     Facts,
-    guest::{self, Capabilities, Guest, Wish, spec::*},
+    guest::{self, Capabilities, Guest, Wish, hugepages::PageSize, spec::*},
 };
 use wishes::*;
 
@@ -102,7 +102,7 @@ fn sizes() {
     let guest = planned(&facts(), &unpinned(Some(3)));
     assert_eq!((guest.topology.cores, guest.topology.threads), (3, 1));
     let huge = Wish {
-        hugepages: true,
+        hugepages: Some(PageSize::Largest),
         ..unpinned(Some(3))
     };
     assert_eq!(refused(&facts(), &huge), ["guest.memory.hugepages"]);

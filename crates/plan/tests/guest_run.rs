@@ -340,6 +340,40 @@ fn huge_pages_that_are_missing() {
     assert_eq!(start(&facts, &guest(PAGES, "")), [""; 0]);
 }
 
+#[test]
+fn huge_pages_from_a_mount_that_is_not_there() {
+    let mut facts = host();
+    for node in &mut facts.topology.nodes {
+        for pool in &mut node.hugepages {
+            (pool.free, pool.total) = (8192, 8192);
+        }
+    }
+    let large = PAGES.replace(
+        "<hugepages/>",
+        "<hugepages><page size='1' unit='G'/></hugepages>",
+    );
+    let said = |head: &str, mounted: Option<&[u64]>| {
+        let around = Around {
+            mounted_pages: mounted,
+            ..around()
+        };
+        ids(preflight(
+            &facts,
+            &guest(head, ""),
+            &around,
+            Consent::default(),
+        ))
+    };
+    let no_mount = ["guest.start.hugepages.mount"];
+    assert_eq!(said(&large, Some(&[2048])), no_mount);
+    assert_eq!(said(PAGES, Some(&[])), no_mount);
+    assert_eq!(said(PAGES, Some(&[2048])), [""; 0]);
+    assert_eq!(said(&large, Some(&[2048, 1 << 20])), [""; 0]);
+    assert_eq!(said(&large, None), [""; 0]);
+    let own = large.replace("</hugepages>", "</hugepages><source type='memfd'/>");
+    assert_eq!(said(&own, Some(&[])), [""; 0]);
+}
+
 proptest! {
     /// What is free and what is asked for together are the guest's memory, never more.
     #[test]
@@ -349,7 +383,7 @@ proptest! {
             node.hugepages[0].free = free;
             node.free_kib = Measured::Value(room);
         }
-        let memory = pages::check(&facts, &guest(PAGES, ""), Some(2048));
+        let memory = pages::check(&facts, &guest(PAGES, ""), Some(2048), None);
         let missing: u64 = memory.raise.iter().map(|raise| raise.missing).sum();
         prop_assert_eq!(missing, 4096_u64.saturating_sub(free[0] + free[1]));
         prop_assert!(memory.raise.iter().all(|raise| raise.missing > 0));

@@ -12,7 +12,7 @@ use guests::{host, pin, size, with_card};
 use passthru_plan::{
     Facts, Measured,
     facts::CoreKind,
-    guest::pinning::{self, CacheMode, GuestTopology, Wanted, picture::picture},
+    guest::pinning::{self, CacheMode, CoreWish, GuestTopology, Wanted, picture::picture},
 };
 use topologies::Host;
 
@@ -77,7 +77,10 @@ fn x3d_prefers_the_large_cache_until_told_otherwise() {
     // Sixteen fit into one cache only beside CPU 0's.
     assert_eq!(guest(&size(16)), "8-15,24-31");
     let other = Wanted {
-        l3: Some(1),
+        cores: CoreWish {
+            l3: Some(1),
+            ..CoreWish::default()
+        },
         ..size(8)
     };
     assert_eq!(guest(&other), "12-15,28-31");
@@ -105,7 +108,10 @@ fn kinds_of_cores_are_never_mixed() {
         "{text}"
     );
     let small = Wanted {
-        kind: Some(CoreKind::Efficiency),
+        cores: CoreWish {
+            kind: Some(CoreKind::Efficiency),
+            ..CoreWish::default()
+        },
         ..size(16)
     };
     let small = pin(&facts, &small);
@@ -123,7 +129,10 @@ fn small_hosts_keep_a_core_or_two() {
     assert_eq!(refused(&one, &Wanted::default()).0, "guest.cpus.no-core");
     let facts = host("5950X: 2").facts();
     let leave = |cores| Wanted {
-        leave_to_host: Some(cores),
+        cores: CoreWish {
+            leave_to_host: Some(cores),
+            ..CoreWish::default()
+        },
         ..Wanted::default()
     };
     assert_eq!(pinning::largest(&facts, &leave(1)).unwrap(), 30);
@@ -141,7 +150,10 @@ fn parts_of_cores_are_refused_with_what_would_do() {
     assert_eq!(refused(&facts, &size(0)).0, "guest.cpus.none");
     assert_eq!(refused(&facts, &size(29)).0, "guest.cpus.too-many");
     let single = Wanted {
-        threads: Some(1),
+        cores: CoreWish {
+            threads: Some(1),
+            ..CoreWish::default()
+        },
         ..size(5)
     };
     let single = pin(&facts, &single);
@@ -297,7 +309,10 @@ fn what_is_not_measured_is_refused() {
     );
     let facts = host("5950X: 2").facts();
     let cache = Wanted {
-        l3: Some(2),
+        cores: CoreWish {
+            l3: Some(2),
+            ..CoreWish::default()
+        },
         ..Wanted::default()
     };
     assert_eq!(refused(&facts, &cache).0, "guest.cpus.l3");

@@ -10,8 +10,9 @@ mod topologies;
 
 use guests::{size, with_card};
 use passthru_plan::guest::{
+    hugepages::PageSize,
     memory,
-    pinning::{self, Wanted, picture::picture},
+    pinning::{self, CoreWish, Wanted, picture::picture},
 };
 use proptest::prelude::*;
 use topologies::Host;
@@ -54,7 +55,7 @@ proptest! {
         node in 0..12_u32,
     ) {
         let (facts, card) = with_card(&spec, node);
-        let wanted = Wanted { cpus: Some(cpus), threads, leave_to_host: leave, near: Some(card), ..Wanted::default() };
+        let wanted = Wanted { cpus: Some(cpus), near: Some(card), cores: CoreWish { threads, leave_to_host: leave, ..CoreWish::default() } };
         let planned = pinning::plan(&facts, &wanted);
         prop_assert_eq!(&planned, &pinning::plan(&facts, &wanted));
         let largest = pinning::largest(&facts, &wanted);
@@ -125,7 +126,7 @@ proptest! {
         let facts = spec.facts();
         let Ok(pinning) = pinning::plan(&facts, &size(cpus)) else { return Ok(()) };
         let kib = if gigabytes { mib / 1024 * GIB } else { mib / 2 * 2048 };
-        let Ok(memory) = memory::plan(&facts, &pinning, kib) else {
+        let Ok(memory) = memory::plan(&facts, &pinning, kib, PageSize::Largest) else {
             let total = facts.machine.memory.total_kib.unwrap();
             prop_assert!(kib < GIB / 4 || kib > total / 5 * 4 || kib + 2 * GIB > total);
             return Ok(());

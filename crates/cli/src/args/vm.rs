@@ -1,13 +1,14 @@
 //! `passthru vm`.
 
 pub(crate) mod check;
+pub(crate) mod cores;
 pub(crate) mod edit;
 pub(crate) mod new;
 pub(crate) mod run;
 pub(crate) mod show;
 
 use clap::{Args, Subcommand, ValueEnum};
-use passthru_plan::{Address, facts};
+use passthru_plan::{Address, guest::hugepages};
 
 /// `passthru vm`.
 #[derive(Debug, Args)]
@@ -57,34 +58,29 @@ pub(crate) struct Pin {
     /// Memory of the guest, such as 16G or 8192M.
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     pub(crate) memory: Option<Kib>,
-    /// Threads of each core the guest uses; the core's other threads stay idle.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) threads: Option<u32>,
-    /// Physical cores that stay with the host (2, or 1 of up to 4, if left out).
-    #[arg(long, value_name = "N")]
-    pub(crate) leave: Option<u32>,
-    /// Which kind of core, on processors that have two.
-    #[arg(long, value_name = "KIND")]
-    pub(crate) kind: Option<Kind>,
-    /// Stay in this L3 cache, by its number in the map.
-    #[arg(long, value_name = "N")]
-    pub(crate) l3: Option<usize>,
+    #[command(flatten)]
+    pub(crate) cores: cores::Cores,
 }
 
-/// Kinds of cores.
+/// Sizes of huge pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Kind {
-    /// The fast ones.
-    Performance,
-    /// The small ones.
-    Efficiency,
+pub(crate) enum PageSize {
+    /// 1G where that divides the memory and the CPU has it, else 2M.
+    Largest,
+    /// The kernel finds them also when the host has run for a while.
+    #[value(name = "2M")]
+    Mib2,
+    /// To be set aside at boot.
+    #[value(name = "1G")]
+    Gib1,
 }
 
-impl From<Kind> for facts::CoreKind {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Performance => Self::Performance,
-            Kind::Efficiency => Self::Efficiency,
+impl From<PageSize> for hugepages::PageSize {
+    fn from(size: PageSize) -> Self {
+        match size {
+            PageSize::Largest => Self::Largest,
+            PageSize::Mib2 => Self::Mib2,
+            PageSize::Gib1 => Self::Gib1,
         }
     }
 }

@@ -84,6 +84,19 @@ fn json_holds_what_is_changed() {
 }
 
 #[test]
+fn cores_are_chosen_with_pin() {
+    let sample = sample();
+    let edit = ["vm", "edit", "games", "--dry-run", "--json"];
+    let cores = ["--cpus", "3", "--threads", "1"];
+    act(&sample, &with(&edit, &cores)).exits(2);
+    act(&sample, &with(&edit, &["--threads", "1"])).exits(2);
+    act(&sample, &with(&edit, &["--pin", "--cpus", "3"])).json(1);
+    let edited = act(&sample, &with(&edit, &with(&["--pin"], &cores))).json(0);
+    let xml = edited["changes"][0]["after"].as_str().unwrap();
+    assert_eq!(xml.matches("<vcpupin ").count(), 3, "{xml}");
+}
+
+#[test]
 fn what_is_not_asked_right_is_said() {
     let sample = sample();
     act(&sample, &["vm", "edit", "games"]).exits(2);

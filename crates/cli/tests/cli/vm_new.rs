@@ -105,6 +105,26 @@ fn json_holds_the_guest_and_what_is_done() {
     assert_eq!(value["guest"]["os"], "linux");
 }
 
+/// The way out that a refusal names is one that the refused command has.
+#[test]
+fn the_cores_are_chosen_as_pin_chooses_them() {
+    let sample = Sample::new();
+    let new = [&LINUX[..], &["--new-disk", "20G", "--dry-run", "--json"]].concat();
+    let vcpus = |value: &serde_json::Value| value["vcpus"].as_array().unwrap().len();
+    let odd = sample.run(&[&new[..], &["--cpus", "3"]].concat()).json(1);
+    let way_out = odd["refusals"][0]["way_out"].as_str().unwrap();
+    assert!(way_out.contains("(--threads 1)"), "{way_out}");
+    let cores = ["--cpus", "3", "--threads", "1", "--leave", "4", "--l3", "0"];
+    let value = sample.run(&[&new[..], &cores].concat()).json(0);
+    let pinned = sample.run(&[&["vm", "pin", "--json"][..], &cores].concat());
+    assert_eq!(value["guest"]["pinning"], pinned.json(0)["pinning"]);
+    assert_eq!(vcpus(&value["guest"]["pinning"]), 3);
+    for loose in [["--threads", "1"], ["--leave", "4"], ["--l3", "0"]] {
+        let no_pin = ["--cpus", "3", "--no-pin", loose[0], loose[1]];
+        sample.run(&[&new[..], &no_pin].concat()).exits(2);
+    }
+}
+
 #[test]
 fn what_cannot_be_is_refused_and_nothing_changes() {
     let sample = Sample::new();

@@ -59,21 +59,44 @@ pub struct Reserve {
     pub missing: Option<u64>,
 }
 
-/// The page for `kib` of guest memory: 1 GiB if that divides it and the CPU has it, else 2 MiB.
+/// Which huge pages are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PageSize {
+    /// 1 GiB if that divides the memory and the CPU has it, else 2 MiB.
+    #[default]
+    Largest,
+    /// 2 MiB: the kernel finds them also when the host has run for a while.
+    Mib2,
+    /// 1 GiB: to be set aside at boot.
+    Gib1,
+}
+
+/// The page for `kib` of guest memory, in KiB.
 ///
 /// # Errors
-/// If no page divides it.
-pub fn page(facts: &Facts, kib: u64) -> Result<u64, Refusal> {
-    if kib.is_multiple_of(PAGE_1G) && facts.machine.cpu.gigabyte_pages.is(&true) {
-        return Ok(PAGE_1G);
+/// If none that is wanted divides it, or the CPU has it not.
+pub fn page(facts: &Facts, kib: u64, size: PageSize) -> Result<u64, Refusal> {
+    let large = facts.machine.cpu.gigabyte_pages.is(&true);
+    if size == PageSize::Gib1 && !large {
+        return Err(Refusal {
+            id: "guest.memory.page-size".into(),
+            why: "The CPU does not say that it has pages of 1 GiB (pdpe1gb).".into(),
+            way_out: "Ask for pages of 2 MiB: --hugepages=2M.".into(),
+        });
     }
-    if kib.is_multiple_of(PAGE_2M) {
-        return Ok(PAGE_2M);
+    let page = match size {
+        PageSize::Gib1 => PAGE_1G,
+        PageSize::Largest if large && kib.is_multiple_of(PAGE_1G) => PAGE_1G,
+        PageSize::Largest | PageSize::Mib2 => PAGE_2M,
+    };
+    if kib.is_multiple_of(page) {
+        return Ok(page);
     }
+    let name = if page == PAGE_1G { "1 GiB" } else { "2 MiB" };
     Err(Refusal {
         id: "guest.memory.odd".into(),
-        why: format!("{kib} KiB are no whole number of huge pages of 2 MiB."),
-        way_out: format!("Ask for {} KiB.", kib.next_multiple_of(PAGE_2M)),
+        why: format!("{kib} KiB are no whole number of huge pages of {name}."),
+        way_out: format!("Ask for {} KiB.", kib.next_multiple_of(page)),
     })
 }
 

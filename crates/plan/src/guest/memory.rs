@@ -4,7 +4,7 @@ use alloc::{format, string::String, vec::Vec};
 use serde::Serialize;
 
 use super::{
-    hugepages::{self, Hugepages},
+    hugepages::{self, Hugepages, PageSize},
     pinning::Pinning,
 };
 use crate::{facts::Facts, plan::Refusal};
@@ -44,15 +44,22 @@ pub struct NodeShare {
     pub kib: u64,
 }
 
-/// Finds place for `kib` of memory beside the CPUs of `pinning`.
+/// Finds place for `kib` of memory, in pages of `size`, beside the CPUs of `pinning`.
 ///
 /// # Errors
 /// A refusal in words: the host has not that much to spare, or it is no whole number of pages.
-pub fn plan(facts: &Facts, pinning: &Pinning, kib: u64) -> Result<GuestMemory, Refusal> {
+pub fn plan(
+    facts: &Facts,
+    pinning: &Pinning,
+    kib: u64,
+    size: PageSize,
+) -> Result<GuestMemory, Refusal> {
     spare(facts, kib)?;
-    let page_kib = hugepages::page(facts, kib)?;
+    let page_kib = hugepages::page(facts, kib, size)?;
     let mut reasons = Vec::new();
-    reasons.push(if page_kib == hugepages::PAGE_1G {
+    reasons.push(if size == PageSize::Mib2 {
+        "Pages of 2 MiB, as asked for.".into()
+    } else if page_kib == hugepages::PAGE_1G {
         format!(
             "Pages of 1 GiB: {} GiB is a multiple, and the CPU has them (pdpe1gb).",
             kib / GIB

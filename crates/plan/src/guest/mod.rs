@@ -38,7 +38,7 @@ pub mod xml;
 pub use capabilities::Capabilities;
 pub use existing::nvram;
 pub use memory::GuestMemory;
-pub use pinning::{Pinning, Wanted};
+pub use pinning::{CoreWish, Pinning, Wanted};
 pub use plan::plan;
 pub use read::Domain;
 pub use spec::{Guest, Wish};

@@ -168,7 +168,7 @@ fn cpus(facts: &Facts, wish: &Wish) -> Result<Cpus, Refusal> {
                 .first()
                 .map(|gpu| gpu.address)
                 .filter(|&address| facts.function(address).is_some()),
-            ..Wanted::default()
+            cores: wish.cores,
         };
         let pinning = pinning::plan(facts, &wanted)?;
         return Ok(Cpus {
@@ -220,19 +220,19 @@ fn memory(facts: &Facts, wish: &Wish, cpus: Option<&Cpus>) -> Result<Option<Gues
             format!("Ask for {}M.", wish.memory_kib.div_ceil(1024)),
         ));
     }
-    if !wish.hugepages {
+    let Some(size) = wish.hugepages else {
         return Ok(None);
-    }
+    };
     if !wish.pinned {
         return Err(refusal(
             "guest.memory.hugepages",
             "Huge pages lie on memory nodes, and without pinning it is not known which nodes the \
              guest runs on.",
-            "Leave out --no-pinning or --hugepages.",
+            "Leave out --no-pin or --hugepages.",
         ));
     }
     cpus.and_then(|cpus| cpus.pinning.as_ref())
-        .map(|pinning| memory::plan(facts, pinning, wish.memory_kib))
+        .map(|pinning| memory::plan(facts, pinning, wish.memory_kib, size))
         .transpose()
 }
 

@@ -4,7 +4,8 @@ use alloc::{string::String, vec::Vec};
 use serde::Serialize;
 
 use super::{
-    GuestMemory, Pinning, hyperv::Enlightenment, pinning::CacheMode, pinning::GuestTopology,
+    CoreWish, GuestMemory, Pinning, hugepages::PageSize, hyperv::Enlightenment, pinning::CacheMode,
+    pinning::GuestTopology,
 };
 use crate::{Notice, Selector, pci::Address};
 
@@ -43,8 +44,10 @@ pub struct Wish {
     pub cpus: Option<u32>,
     /// CPUs are pinned.
     pub pinned: bool,
+    /// To which cores; only with `pinned`.
+    pub cores: CoreWish,
     /// Memory in huge pages that the host sets aside; only with `pinned`, for they lie on its nodes.
-    pub hugepages: bool,
+    pub hugepages: Option<PageSize>,
     /// The cards, by any function of each.
     pub gpu: Vec<Selector>,
     /// Other functions to give away.
@@ -84,7 +87,8 @@ impl Wish {
             memory_kib,
             cpus: None,
             pinned: true,
-            hugepages: false,
+            cores: CoreWish::default(),
+            hugepages: None,
             gpu: [gpu].into(),
             with: Vec::new(),
             disks: Vec::new(),

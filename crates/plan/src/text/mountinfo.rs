@@ -45,6 +45,32 @@ pub fn parse(text: &str) -> Vec<Mount> {
         .collect()
 }
 
+/// KiB of the pages of each mount of hugetlbfs (`hugetlbfs_show_options` in the kernel's
+/// fs/hugetlbfs/inode.c writes `pagesize=2M`).
+pub fn hugetlbfs(text: &str) -> Vec<u64> {
+    let size = |line: &str| {
+        let (_, tail) = line.split_once(" - ")?;
+        let mut words = tail.split(' ').filter(|word| !word.is_empty());
+        if words.next()? != "hugetlbfs" {
+            return None;
+        }
+        let options = words.nth(1)?;
+        let size = options
+            .split(',')
+            .find_map(|option| option.strip_prefix("pagesize="))?;
+        let end = size.find(|c: char| !c.is_ascii_digit())?;
+        let (digits, unit) = size.split_at(end);
+        let factor = match unit {
+            "K" => 1,
+            "M" => 1024,
+            "G" => 1024 * 1024,
+            _ => return None,
+        };
+        digits.parse::<u64>().ok()?.checked_mul(factor)
+    };
+    text.lines().filter_map(size).collect()
+}
+
 /// The mount that `path` lies on: the deepest, and of several at one place the last.
 pub fn holding<'a>(mounts: &'a [Mount], path: &str) -> Option<&'a Mount> {
     let holds = |mount: &&Mount| {
@@ -99,6 +125,15 @@ fn unescape(text: &str) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn mounts_of_huge_pages() {
+        let text = "36 26 0:33 / /dev/hugepages rw,nosuid shared:16 - hugetlbfs hugetlbfs rw,pagesize=2M\n\
+            37 26 0:34 / /mnt rw - hugetlbfs none rw,mode=1777,pagesize=1024M\n\
+            38 26 0:35 / /tmp rw - tmpfs tmpfs rw,pagesize=4K\n\
+            39 26 0:36 / /odd rw - hugetlbfs none rw,pagesize=\n";
+        assert_eq!(hugetlbfs(text), [2048, 1024 * 1024]);
+    }
 
     #[test]
     fn a_mount_with_blanks_and_optional_fields() {

@@ -8,7 +8,9 @@ use passthru_plan::{
     Facts, Measured,
     facts::UsbDevice,
     guest::{
+        CoreWish,
         edit::{Edit, RomWish, Usb},
+        hugepages::PageSize,
         spec::Bus,
     },
 };
@@ -95,7 +97,7 @@ pub fn pairs() -> Vec<(Edit, Edit)> {
         (Edit::AddUsb(port()), Edit::RemoveUsb(port())),
         (disk(Bus::Virtio), Edit::RemoveDisk(path.into())),
         (disk(Bus::Sata), Edit::RemoveDisk(path.into())),
-        (Edit::Hugepages, Edit::NoHugepages),
+        (Edit::Hugepages(PageSize::Largest), Edit::NoHugepages),
         (
             Edit::AddEvdev(keyboard.into()),
             Edit::RemoveEvdev(keyboard.into()),
@@ -119,7 +121,7 @@ pub fn every_edit() -> Vec<(Vec<Edit>, Vec<&'static str>)> {
             Edit::AddCard(_) => vec![hostdev, port],
             Edit::AddUsb(_) => vec![hostdev],
             Edit::AddDisk { .. } => vec!["/domain/devices/disk"],
-            Edit::Hugepages => vec!["/domain/memoryBacking"],
+            Edit::Hugepages(_) => vec!["/domain/memoryBacking"],
             _ => vec!["/domain/devices/input"],
         };
         all.push((vec![there], touches.clone()));
@@ -145,9 +147,30 @@ pub fn every_edit() -> Vec<(Vec<Edit>, Vec<&'static str>)> {
         "/domain/cpu/cache",
         "/domain/cpu/feature",
     ];
-    all.push((vec![Edit::Pin { cpus: None }], cpus.clone()));
-    all.push((vec![Edit::Pin { cpus: Some(6) }], cpus.clone()));
-    all.push((vec![Edit::Pin { cpus: Some(6) }, Edit::NoPin], cpus.clone()));
+    all.push((
+        vec![Edit::Pin {
+            cpus: None,
+            cores: CoreWish::default(),
+        }],
+        cpus.clone(),
+    ));
+    all.push((
+        vec![Edit::Pin {
+            cpus: Some(6),
+            cores: CoreWish::default(),
+        }],
+        cpus.clone(),
+    ));
+    all.push((
+        vec![
+            Edit::Pin {
+                cpus: Some(6),
+                cores: CoreWish::default(),
+            },
+            Edit::NoPin,
+        ],
+        cpus.clone(),
+    ));
     all.push((vec![Edit::NoPin], cpus));
     all.push((
         vec![Edit::NoScreen],
@@ -182,7 +205,10 @@ pub fn everything() -> Vec<Edit> {
         .collect();
     let rom = RomWish::File("/usr/share/kvm/a&b.rom".into());
     all.push(Edit::Rom("01:00.0".parse().unwrap(), rom));
-    all.push(Edit::Pin { cpus: Some(6) });
+    all.push(Edit::Pin {
+        cpus: Some(6),
+        cores: CoreWish::default(),
+    });
     all.push(Edit::NoScreen);
     all
 }

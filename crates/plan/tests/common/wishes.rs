@@ -5,7 +5,7 @@
 use passthru_plan::{
     Facts,
     facts::CpuVendor,
-    guest::{self, Capabilities, Guest, Wish, spec::*},
+    guest::{self, Capabilities, Guest, Wish, hugepages::PageSize, spec::*},
 };
 
 use super::{common::debian, topologies::known};
@@ -65,7 +65,7 @@ pub fn windows() -> Wish {
         installer: Some("/var/lib/libvirt/images/Win11 & drivers.iso".into()),
         virtio_win: Some("/usr/share/virtio-win/virtio-win.iso".into()),
         cpus: Some(12),
-        hugepages: true,
+        hugepages: Some(PageSize::Largest),
         screen: Screen::Spice,
         autostart: true,
         ..wish("windows", Os::Windows11)

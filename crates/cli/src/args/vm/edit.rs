@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use passthru_plan::{
     Address, Ids, Selector,
     guest::{edit::Port, spec},
 };
+
+use super::{PageSize, cores};
 
 /// `passthru vm edit`.
 #[derive(Debug, Args)]
@@ -55,7 +57,10 @@ pub(crate) struct Card {
 
 /// Processors and memory.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Processors and memory")]
+#[command(
+    next_help_heading = "Processors and memory",
+    group = ArgGroup::new("cores").args(cores::ALL).multiple(true).requires("pin")
+)]
 pub(crate) struct Cpus {
     /// Pin its CPUs to cores of the host (see `passthru vm pin`).
     #[arg(long, conflicts_with = "no_pin")]
@@ -66,12 +71,21 @@ pub(crate) struct Cpus {
     /// Pin nothing.
     #[arg(long)]
     pub(crate) no_pin: bool,
-    /// Memory in huge pages, which the host must set aside.
-    #[arg(long, conflicts_with = "no_hugepages")]
-    pub(crate) hugepages: bool,
+    /// Memory in huge pages, which the host sets aside or looks for when the guest starts.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "largest",
+        conflicts_with = "no_hugepages"
+    )]
+    pub(crate) hugepages: Option<PageSize>,
     /// Memory in ordinary pages.
     #[arg(long)]
     pub(crate) no_hugepages: bool,
+    #[command(flatten)]
+    pub(crate) cores: cores::Cores,
 }
 
 /// USB devices, disks, keyboard and mouse.

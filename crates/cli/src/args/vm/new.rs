@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use passthru_plan::{Selector, guest::spec};
 
-use super::{Kib, memory};
+use super::{Kib, PageSize, cores, memory};
 
 /// `passthru vm new`.
 #[derive(Debug, Args)]
@@ -27,11 +27,18 @@ pub(crate) struct New {
     #[arg(long, value_name = "N")]
     pub(crate) cpus: Option<u32>,
     /// Do not pin its CPUs to cores of the host.
-    #[arg(long, requires = "cpus", conflicts_with = "hugepages")]
-    pub(crate) no_pinning: bool,
-    /// Memory in huge pages, which the host must set aside (see `passthru vm pin`).
-    #[arg(long)]
-    pub(crate) hugepages: bool,
+    #[arg(long, requires = "cpus", conflicts_with = "hugepages", conflicts_with_all = cores::ALL)]
+    pub(crate) no_pin: bool,
+    /// Memory in huge pages, which the host sets aside (`passthru apply --hugepages`) or looks for
+    /// when the guest starts (`passthru vm start --allocate-hugepages`).
+    #[arg(
+        long,
+        value_name = "SIZE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "largest"
+    )]
+    pub(crate) hugepages: Option<PageSize>,
     /// Be a machine of the network behind this bridge of the host, instead of libvirt's network
     /// `default`.
     #[arg(long, value_name = "NAME")]
@@ -68,6 +75,8 @@ pub(crate) struct New {
     /// Show it and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) cores: cores::Cores,
     #[command(flatten)]
     pub(crate) storage: Storage,
     #[command(flatten)]

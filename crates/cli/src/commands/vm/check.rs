@@ -1,6 +1,6 @@
 //! `passthru vm check`: a guest of libvirt held to the host.
 
-use passthru_host::{input, rom::load_from};
+use passthru_host::{input, pools, rom::load_from};
 use passthru_plan::{
     Finding, Severity, Status, Verdict,
     guest::check::{RomFiles, check, rom_files},
@@ -37,7 +37,8 @@ pub(super) fn run(args: &Check, global: &Global, out: &mut Out) -> Result<Outcom
         .map(|path| (path.clone(), load_from(host.root(), &path)))
         .collect();
     let facts = host.facts(Wanted::guest())?;
-    let findings = check(&facts, &xml, &roms).map_err(refused)?;
+    let mounted = pools::mounted(host.root());
+    let findings = check(&facts, &xml, &roms, mounted.as_deref()).map_err(refused)?;
     if out.is_json() {
         out.json(&Document {
             schema: 1,

@@ -216,9 +216,12 @@ fn edits(args: &Args, host: &Host) -> Vec<Edit> {
     edits.extend(devices.transplant.iter().map(disk(true)));
     edits.extend(devices.evdev.iter().cloned().map(Edit::AddEvdev));
     edits.extend(cpus.no_pin.then_some(Edit::NoPin));
-    edits.extend(cpus.pin.then_some(Edit::Pin { cpus: cpus.cpus }));
+    edits.extend(cpus.pin.then(|| Edit::Pin {
+        cpus: cpus.cpus,
+        cores: (&cpus.cores).into(),
+    }));
     edits.extend(cpus.no_hugepages.then_some(Edit::NoHugepages));
-    edits.extend(cpus.hugepages.then_some(Edit::Hugepages));
+    edits.extend(cpus.hugepages.map(|size| Edit::Hugepages(size.into())));
     edits.extend(card.no_screen.then_some(Edit::NoScreen));
     edits
 }

@@ -2,7 +2,9 @@
 
 use passthru_plan::{
     Facts, Refusal,
-    guest::{GuestMemory, Pinning, Wanted as WantedCpus, memory, pinning, xml},
+    guest::{
+        GuestMemory, Pinning, Wanted as WantedCpus, hugepages::PageSize, memory, pinning, xml,
+    },
 };
 use serde::Serialize;
 
@@ -63,16 +65,13 @@ pub(super) fn run(args: &Pin, global: &Global, out: &mut Out) -> Result<Outcome>
 fn plan(facts: &Facts, args: &Pin) -> std::result::Result<(Pinning, Option<GuestMemory>), Refusal> {
     let wanted = WantedCpus {
         cpus: args.cpus,
-        threads: args.threads,
         near: args.gpu,
-        leave_to_host: args.leave,
-        kind: args.kind.map(Into::into),
-        l3: args.l3,
+        cores: (&args.cores).into(),
     };
     let pinning = pinning::plan(facts, &wanted)?;
     let memory = args
         .memory
-        .map(|kib| memory::plan(facts, &pinning, kib.0))
+        .map(|kib| memory::plan(facts, &pinning, kib.0, PageSize::Largest))
         .transpose()?;
     Ok((pinning, memory))
 }

@@ -131,6 +131,7 @@ fn ready(
         })
         .filter(|name| !root.exists(&format!("/sys/class/net/{name}")))
         .collect();
+    let mounted = pools::mounted(root);
     let around = Around {
         running: &running,
         networks: &networks,
@@ -139,6 +140,7 @@ fn ready(
         openers_known: openers.is_some(),
         openers: openers.as_deref().unwrap_or_default(),
         default_page: pools::default_page(root),
+        mounted_pages: mounted.as_deref(),
         held: others,
     };
     let consent = Consent {

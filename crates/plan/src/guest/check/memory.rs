@@ -10,7 +10,7 @@ use crate::{
     finding::{Finding, Severity},
     guest::{
         existing::{self, child, children, cpuset},
-        hugepages::{self, PAGE_2M},
+        hugepages::{self, PAGE_1G, PAGE_2M},
         memory::{NodeShare, spare},
         node::scaled,
     },
@@ -97,10 +97,24 @@ pub(super) fn hugepages(view: &View<'_, '_>) -> Option<Finding> {
         Some(bound) => format!(" on node {bound}"),
         None => String::new(),
     };
-    let seen = [
+    let mut seen = Vec::from([
         format!("{needed} pages of {} MiB are needed{on}", page / 1024),
         format!("{free} are free of {total}"),
-    ];
+    ]);
+    // libvirt takes them from a mount (qemuGetDomainHupageMemPath in its src/qemu/qemu_conf.c).
+    let memfd = child(backing, "source").is_some_and(|s| s.attribute("type") == Some("memfd"));
+    let mounted = view.mounted_pages.filter(|_| !memfd);
+    if mounted.is_some_and(|mounted| !mounted.contains(&page)) {
+        seen.push("no mount of hugetlbfs has pages of that size".into());
+        let size = if page == PAGE_1G { "1G" } else { "2M" };
+        return Some(check.no(
+            seen,
+            format!(
+                "Let it get them without a mount: passthru vm edit NAME --hugepages={size}. Or mount \
+                 hugetlbfs with pagesize={size}, and restart libvirt."
+            ),
+        ));
+    }
     if free >= needed {
         return Some(check.yes(seen));
     }

@@ -30,19 +30,27 @@ struct View<'v, 'i> {
     domain: Node<'v, 'i>,
     /// PCI functions of the host that the domain owns.
     owned: Vec<Hostdev<'v, 'i>>,
+    mounted_pages: Option<&'v [u64]>,
 }
 
-/// Checks the domain that `xml` describes; `roms` are the files that [`rom_files`] names.
+/// Checks the domain that `xml` describes; `roms` are the files that [`rom_files`] names, and
+/// `mounted_pages` the sizes of pages, in KiB, for which hugetlbfs is mounted, if that is known.
 ///
 /// # Errors
 /// If the text is no domain.
-pub fn check(facts: &Facts, xml: &str, roms: &RomFiles) -> Result<Vec<Finding>, Refusal> {
+pub fn check(
+    facts: &Facts,
+    xml: &str,
+    roms: &RomFiles,
+    mounted_pages: Option<&[u64]>,
+) -> Result<Vec<Finding>, Refusal> {
     let document = existing::parse(xml)?;
     let domain = document.root_element();
     let view = View {
         facts,
         domain,
         owned: existing::hostdevs(domain),
+        mounted_pages,
     };
     let mut found = Vec::new();
     found.extend(cards::machine(&view));

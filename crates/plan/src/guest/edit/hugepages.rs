@@ -2,20 +2,25 @@
 
 use alloc::{format, string::String};
 
+use roxmltree::Node;
+
 use super::{
     super::{
         element::Element,
-        existing::{child, memory},
-        hugepages::{self, PAGE_1G},
+        existing::{child, children, memory},
+        hugepages::{self, PAGE_1G, PageSize},
         memory::NodeShare,
+        node::scaled,
         plan::refusal,
+        xml,
     },
     Job,
 };
 
-pub(super) fn add(job: &mut Job<'_, '_>) {
+pub(super) fn add(job: &mut Job<'_, '_>, wanted: PageSize) {
     let backing = child(job.domain, "memoryBacking");
-    if backing.is_some_and(|backing| child(backing, "hugepages").is_some()) {
+    let there = backing.and_then(|backing| child(backing, "hugepages"));
+    if there.is_some() && wanted == PageSize::Largest {
         return;
     }
     let Some(kib) = memory(job.domain) else {
@@ -26,28 +31,40 @@ pub(super) fn add(job: &mut Job<'_, '_>) {
         );
         return;
     };
-    let page = hugepages::page(job.facts, kib).map_err(|odd| {
+    let page = hugepages::page(job.facts, kib, wanted).map_err(|odd| {
         // The size is the guest's own here, not an argument.
-        let way_out = format!("{} virsh setmaxmem NAME SIZE --config.", odd.way_out);
-        refusal(&odd.id, odd.why, way_out)
+        let more = if odd.id == "guest.memory.odd" {
+            " virsh setmaxmem NAME SIZE --config."
+        } else {
+            ""
+        };
+        refusal(&odd.id, odd.why, format!("{}{more}", odd.way_out))
     });
     let Some(page) = job.draft.check(page) else {
         return;
     };
+    let pages = xml::hugepages(page);
+    match (backing, there) {
+        (Some(backing), there) => {
+            match there {
+                Some(there) if is(there, page) => {}
+                Some(there) => job.splices.replace(there, &pages),
+                None => job.splices.insert_in(backing, &pages),
+            }
+            source(job, backing);
+        }
+        (None, _) => job.add(
+            "memoryBacking",
+            &Element::new("memoryBacking")
+                .child(pages)
+                .child(xml::memfd()),
+        ),
+    }
     let (size, unit) = if page == PAGE_1G {
         (1, "GiB")
     } else {
         (2, "MiB")
     };
-    let element =
-        Element::new("hugepages").child(Element::new("page").with("size", size).with("unit", unit));
-    match backing {
-        Some(backing) => job.splices.insert_in(backing, &element),
-        None => job.add(
-            "memoryBacking",
-            &Element::new("memoryBacking").child(element),
-        ),
-    }
     let pages = hugepages::plan(job.facts, page, &[NodeShare { node: None, kib }]);
     let words: String = pages.words.join(" ");
     job.draft.note(
@@ -67,9 +84,38 @@ pub(super) fn remove(job: &mut Job<'_, '_>) {
     let Some(pages) = child(backing, "hugepages") else {
         return;
     };
+    // For memory that nobody shares it is there for the pages alone.
+    let source = child(backing, "source")
+        .filter(|source| source.attribute("type") == Some("memfd"))
+        .filter(|_| child(backing, "access").is_none());
     // What is left empty says nothing; a remark in it may.
-    let others = backing
-        .children()
-        .any(|node| node != pages && (node.is_element() || node.is_comment()));
-    job.splices.remove(if others { pages } else { backing });
+    let others = backing.children().any(|node| {
+        node != pages && Some(node) != source && (node.is_element() || node.is_comment())
+    });
+    if !others {
+        job.splices.remove(backing);
+        return;
+    }
+    job.splices.remove(pages);
+    if let Some(source) = source {
+        job.splices.remove(source);
+    }
+}
+
+/// All of them are of that size.
+fn is(pages: Node<'_, '_>, page_kib: u64) -> bool {
+    let mut all = children(pages, "page");
+    let size = |page: Node<'_, '_>| scaled(page.attribute("size")?, page.attribute("unit"));
+    all.next().and_then(size) == Some(page_kib) && all.next().is_none()
+}
+
+/// Huge pages that need no mount. A source of the user's own stays, unless no huge pages go with it.
+fn source(job: &mut Job<'_, '_>, backing: Node<'_, '_>) {
+    match child(backing, "source") {
+        None => job.splices.insert_in(backing, &xml::memfd()),
+        Some(source) if source.attribute("type") == Some("anonymous") => {
+            job.splices.set_attribute(source, "type", "memfd");
+        }
+        Some(_) => {}
+    }
 }

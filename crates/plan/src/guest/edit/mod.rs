@@ -21,7 +21,7 @@ use alloc::{borrow::ToOwned, string::String, vec::Vec};
 
 use roxmltree::Node;
 
-use super::{existing, plan::Draft, spec::Bus};
+use super::{CoreWish, existing, hugepages::PageSize, plan::Draft, spec::Bus};
 use crate::{
     Selector,
     facts::Facts,
@@ -65,11 +65,14 @@ pub enum Edit {
     Pin {
         /// Virtual CPUs; as many as it has if left out.
         cpus: Option<u32>,
+        /// Which cores.
+        cores: CoreWish,
     },
     /// Pin nothing. How many CPUs it has, and what it sees of them, stays.
     NoPin,
-    /// Memory in huge pages of the host.
-    Hugepages,
+    /// Memory in huge pages of the host. Where it is in some already, only a size that is named
+    /// changes them.
+    Hugepages(PageSize),
     /// Memory in ordinary pages.
     NoHugepages,
     /// Share this keyboard or mouse with the host, by its path in /dev/input/by-id or by-path: both
@@ -150,9 +153,9 @@ fn one(facts: &Facts, xml: &str, edit: &Edit, draft: &mut Draft) -> Result<Strin
         Edit::RemoveDisk(path) => disk::remove(&mut job, path),
         Edit::Rom(address, wish) => rom::set(&mut job, *address, wish),
         Edit::NoRom(address) => rom::remove(&mut job, *address),
-        Edit::Pin { cpus } => pinning::pin(&mut job, *cpus),
+        Edit::Pin { cpus, cores } => pinning::pin(&mut job, *cpus, *cores),
         Edit::NoPin => pinning::unpin(&mut job),
-        Edit::Hugepages => hugepages::add(&mut job),
+        Edit::Hugepages(size) => hugepages::add(&mut job, *size),
         Edit::NoHugepages => hugepages::remove(&mut job),
         Edit::AddEvdev(path) => evdev::add(&mut job, path),
         Edit::RemoveEvdev(path) => evdev::remove(&mut job, path),

@@ -10,7 +10,7 @@ use roxmltree::Node;
 
 use super::{
     super::{
-        Pinning, Wanted,
+        CoreWish, Pinning, Wanted,
         element::Element,
         existing::{self, child, children, hostdevs, number},
         pinning, xml,
@@ -21,7 +21,7 @@ use super::{
 /// What pins a thread.
 const PINS: [&str; 3] = ["vcpupin", "emulatorpin", "iothreadpin"];
 
-pub(super) fn pin(job: &mut Job<'_, '_>, cpus: Option<u32>) {
+pub(super) fn pin(job: &mut Job<'_, '_>, cpus: Option<u32>, cores: CoreWish) {
     let Some(has) = existing::vcpus(job.domain) else {
         job.draft.refuse(
             "guest.edit.cpus",
@@ -44,7 +44,7 @@ pub(super) fn pin(job: &mut Job<'_, '_>, cpus: Option<u32>) {
         &Wanted {
             cpus: Some(wanted),
             near,
-            ..Wanted::default()
+            cores,
         },
     );
     let Some(pinning) = job.draft.check(planned) else {

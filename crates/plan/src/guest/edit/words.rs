@@ -28,7 +28,7 @@ impl Edit {
             Self::NoRom(function) => format!("it sees the own ROM of {function}"),
             Self::Pin { .. } => "its CPUs are cores of the host".into(),
             Self::NoPin => "its CPUs run where there is room".into(),
-            Self::Hugepages => "its memory is in huge pages".into(),
+            Self::Hugepages(_) => "its memory is in huge pages".into(),
             Self::NoHugepages => "its memory is in ordinary pages".into(),
             Self::AddEvdev(path) => format!("it shares {path} with the host"),
             Self::RemoveEvdev(path) => format!("it does not share {path}"),

@@ -72,7 +72,7 @@ impl Cores {
             (Some(cpus), _) if !cpus.is_empty() => cpus,
             (_, why) => return Err(refusals::not_measured(why)),
         };
-        if let Some(l3) = wanted.l3.filter(|&l3| l3 >= topology.l3.len()) {
+        if let Some(l3) = wanted.cores.l3.filter(|&l3| l3 >= topology.l3.len()) {
             return Err(refusals::no_such_cache(l3, topology.l3.len()));
         }
         let mut by_first: BTreeMap<u32, Vec<&LogicalCpu>> = BTreeMap::new();

@@ -28,11 +28,18 @@ use cores::{Class, Core, Cores};
 pub struct Wanted {
     /// Virtual CPUs; if left out, as many as fit into one L3 cache.
     pub cpus: Option<u32>,
+    /// The card whose memory node is preferred.
+    pub near: Option<Address>,
+    /// Which cores.
+    pub cores: CoreWish,
+}
+
+/// Which cores a guest is to get. What is left out, the planner decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CoreWish {
     /// Threads of each core that the guest uses; all of them if left out. The others stay idle, for
     /// a core is never shared between host and guest.
     pub threads: Option<u32>,
-    /// The card whose memory node is preferred.
-    pub near: Option<Address>,
     /// Physical cores that stay with the host; 2 if left out, 1 on a host of up to four cores.
     pub leave_to_host: Option<u32>,
     /// Which kind of core; performance cores if left out.
@@ -159,7 +166,7 @@ struct Ask<'a> {
 impl<'a> Ask<'a> {
     fn new(facts: &Facts, wanted: &'a Wanted) -> Result<Self, Refusal> {
         let cores = Cores::new(facts, wanted)?;
-        let share = match wanted.leave_to_host {
+        let share = match wanted.cores.leave_to_host {
             Some(0) => return Err(refusals::nothing_left()),
             Some(cores) => usize::try_from(cores).unwrap_or(usize::MAX),
             None if cores.all.len() <= 4 => 1,
@@ -178,7 +185,7 @@ impl<'a> Ask<'a> {
             .all
             .iter()
             .filter(|core| core.class() == class && !core.boot)
-            .filter(|core| self.wanted.l3.is_none_or(|l3| core.l3 == Some(l3)))
+            .filter(|core| self.wanted.cores.l3.is_none_or(|l3| core.l3 == Some(l3)))
             .collect()
     }
 
@@ -192,6 +199,7 @@ impl<'a> Ask<'a> {
     fn threads(&self, class: Class) -> usize {
         let all = class.threads;
         self.wanted
+            .cores
             .threads
             .map_or(all, |threads| usize::try_from(threads).unwrap_or(all))
             .clamp(1, all)
@@ -204,11 +212,16 @@ impl<'a> Ask<'a> {
     /// The kind of core for this guest. Kinds are never mixed, nor cores with different numbers of
     /// threads: a guest's topology is the same for all of its cores.
     fn class(&self) -> Result<Class, Refusal> {
-        let threads = self.wanted.threads.unwrap_or(1);
+        let threads = self.wanted.cores.threads.unwrap_or(1);
         self.cores
             .classes()
             .into_iter()
-            .filter(|class| self.wanted.kind.is_none_or(|kind| class.kind == Some(kind)))
+            .filter(|class| {
+                self.wanted
+                    .cores
+                    .kind
+                    .is_none_or(|kind| class.kind == Some(kind))
+            })
             .filter(|class| threads >= 1 && class.threads >= threads as usize)
             .filter(|&class| self.most(class) > 0)
             .max_by_key(|&class| {

@@ -168,7 +168,7 @@ fn caches(ask: &Ask<'_>, class: Class, picked: &[&Core], pinning: &Pinning) -> V
         let mine = picked[0].size_kib;
         let largest = available.iter().filter_map(|core| core.size_kib).max();
         let size = mine.map_or(String::new(), |kib| format!(" of {}", kib_text(kib)));
-        let why = match (all, ask.wanted.l3) {
+        let why = match (all, ask.wanted.cores.l3) {
             (_, Some(_)) => ", as asked".to_owned(),
             (1, None) => ", the only one".to_owned(),
             (_, None) if sizes > 1 && mine == largest => ", the largest kind there is".to_owned(),

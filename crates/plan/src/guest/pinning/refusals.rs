@@ -68,16 +68,16 @@ pub(super) fn no_cpu() -> Refusal {
 pub(super) fn no_core(ask: &Ask<'_>) -> Refusal {
     let cores = ask.cores.all.len();
     let mut asked = Vec::new();
-    if let Some(kind) = ask.wanted.kind {
+    if let Some(kind) = ask.wanted.cores.kind {
         asked.push(format!("{} cores", word(kind)));
     }
-    if let Some(threads) = ask.wanted.threads {
+    if let Some(threads) = ask.wanted.cores.threads {
         asked.push(format!(
             "{} on each core",
             plural(threads as usize, "thread")
         ));
     }
-    if let Some(l3) = ask.wanted.l3 {
+    if let Some(l3) = ask.wanted.cores.l3 {
         asked.push(format!("L3 cache {l3}"));
     }
     let of_these = if asked.is_empty() {
@@ -114,7 +114,7 @@ pub(super) fn too_large(ask: &Ask<'_>, class: Class, cpus: u32) -> Refusal {
         plural(ask.share, "core")
     ));
     for other in ask.cores.classes() {
-        if other != class && ask.wanted.l3.is_none() {
+        if other != class && ask.wanted.cores.l3.is_none() {
             why.push_str(&format!(
                 " The {} are not mixed in: they differ in speed or threads, and the guest would \
                  schedule as if they did not.",

@@ -11,7 +11,7 @@ use crate::{
         read::{Binding, Domain},
     },
     plan::Refusal,
-    text::cpulist::CpuSet,
+    text::{cpulist::CpuSet, quote::word},
 };
 
 /// KiB that QEMU itself needs beside the guest's memory, and the host meanwhile.
@@ -38,11 +38,22 @@ pub struct Memory {
 }
 
 /// Whether the memory is there. `default_page` is the host's default size of huge pages in KiB
-/// (`Hugepagesize` in /proc/meminfo).
-pub fn check(facts: &Facts, domain: &Domain, default_page: Option<u64>) -> Memory {
+/// (`Hugepagesize` in /proc/meminfo), `mounted` the sizes for which hugetlbfs is mounted.
+pub fn check(
+    facts: &Facts,
+    domain: &Domain,
+    default_page: Option<u64>,
+    mounted: Option<&[u64]>,
+) -> Memory {
     let mut memory = Memory::default();
     let mut free = Free::new(facts);
     let needs = needs(domain, default_page);
+    if let Some(mounted) = mounted.filter(|_| !domain.memfd) {
+        let lacking = needs.iter().find(|need| !mounted.contains(&need.page_kib));
+        memory
+            .refusals
+            .extend(lacking.map(|need| not_mounted(&domain.name, need.page_kib)));
+    }
     for need in &needs {
         match free.take(facts, need) {
             Ok(raise) => memory.raise.extend(raise),
@@ -189,6 +200,23 @@ fn pool(node: u32, page_kib: u64) -> String {
     format!("/sys/devices/system/node/node{node}/hugepages/hugepages-{page_kib}kB")
 }
 
+/// libvirt takes pages from a mount of their size (`qemuGetDomainHupageMemPath` in its
+/// src/qemu/qemu_conf.c), and systemd mounts the host's default size.
+fn not_mounted(name: &str, page_kib: u64) -> Refusal {
+    let size = if page_kib == PAGE_1G { "1G" } else { "2M" };
+    refusal(
+        "guest.start.hugepages.mount",
+        format!(
+            "{name} gets its huge {} from a mount of hugetlbfs, and there is none for them: libvirt would not start it.",
+            words(page_kib, 2)
+        ),
+        format!(
+            "Let it get them from the kernel: passthru vm edit {} --hugepages={size}. Or mount hugetlbfs with pagesize={size}, and restart libvirt.",
+            word(name)
+        ),
+    )
+}
+
 fn nowhere(need: &Need) -> Refusal {
     let on = match &need.nodes {
         Some(nodes) => format!(" on the memory nodes {nodes}"),
@@ -250,8 +278,8 @@ fn words(page_kib: u64, count: u64) -> String {
 
 fn at_boot(page_kib: u64) -> &'static str {
     if page_kib == PAGE_1G {
-        "Pages of 1 GiB are seldom to be had once a host has run for a while: set them aside at boot, with the words that passthru vm pin --memory shows."
+        "Pages of 1 GiB are seldom to be had once a host has run for a while: set them aside at boot, with passthru apply --hugepages. Or give the guest pages of 2 MiB: passthru vm edit --hugepages=2M."
     } else {
-        "Surest is to set them aside at boot, with the words that passthru vm pin --memory shows."
+        "Surest is to set them aside at boot, with passthru apply --hugepages."
     }
 }

@@ -48,6 +48,8 @@ pub struct Around<'a> {
     pub openers_known: bool,
     /// KiB of the host's default huge page.
     pub default_page: Option<u64>,
+    /// KiB of the pages of each mount of hugetlbfs; `None` if the mounts could not be read.
+    pub mounted_pages: Option<&'a [u64]>,
     /// What other guests hold.
     pub held: &'a [Held],
 }
@@ -83,7 +85,7 @@ pub fn preflight(
     consent: Consent,
 ) -> Result<Ready, Vec<Refusal>> {
     let mut refusals = devices::check(facts, domain, around, consent);
-    let memory = pages::check(facts, domain, around.default_page);
+    let memory = pages::check(facts, domain, around.default_page, around.mounted_pages);
     refusals.extend(memory.refusals);
     if !consent.allocate {
         refusals.extend(pages::missing(&domain.name, &memory.raise));
