@@ -8,7 +8,7 @@ use passthru_plan::{
     guest::{
         check::{RomFiles, check},
         edit::{Edit, edit},
-        hugepages::PageSize,
+        hugepages::{HostPages, PageSize},
         spec::Bus,
     },
 };
@@ -42,7 +42,7 @@ fuzz_target!(|text: &str| {
         return;
     };
     assert_eq!(same.xml, text);
-    let _ = check(&facts, text, &RomFiles::new(), Some(&[]));
+    let _ = check(&facts, text, &RomFiles::new(), HostPages::default());
     for one in edits() {
         let one = std::slice::from_ref(&one);
         let Ok(once) = edit(&facts, text, one) else {

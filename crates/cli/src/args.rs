@@ -168,6 +168,9 @@ pub(crate) struct Want {
     /// Set memory aside for guests at every boot, in huge pages, such as 16G.
     #[arg(long, value_name = "SIZE", value_parser = vm::memory, requires = "gpu")]
     pub(crate) hugepages: Option<vm::Kib>,
+    /// In pages of this size.
+    #[arg(long, value_name = "SIZE", requires = "hugepages")]
+    pub(crate) hugepage_size: Option<vm::PageSize>,
     /// No trial boot: the next boot has it, and so has every later one.
     #[arg(long)]
     pub(crate) no_trial: bool,
@@ -175,7 +178,7 @@ pub(crate) struct Want {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["gpu", "with", "binding", "headless", "allow_unsafe_interrupts", "iommu_only", "repair", "hugepages", "no_trial"]
+        conflicts_with_all = ["gpu", "with", "binding", "headless", "allow_unsafe_interrupts", "iommu_only", "repair", "hugepages", "hugepage_size", "no_trial"]
     )]
     pub(crate) intent: Option<PathBuf>,
 }

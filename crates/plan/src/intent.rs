@@ -5,7 +5,10 @@ use core::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::pci::{Address, Ids};
+use crate::{
+    guest::hugepages::PageSize,
+    pci::{Address, Ids},
+};
 
 /// What the user wants of a host. An intent file (TOML) holds exactly this.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -28,6 +31,9 @@ pub struct Intent {
     /// Memory for guests, in KiB, that is set aside in huge pages at every boot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hugepages_kib: Option<u64>,
+    /// In pages of this size.
+    #[serde(skip_serializing_if = "PageSize::is_largest")]
+    pub hugepage_size: PageSize,
     /// Whether a trial boot comes first.
     pub trial: TrialBoot,
 }

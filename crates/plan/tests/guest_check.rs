@@ -14,12 +14,13 @@ use std::collections::BTreeMap;
 use domains::{fixture, fixtures, host, remove_hostdev};
 use passthru_plan::{
     Facts, Finding, Measured, Severity, Status,
-    facts::{Use, UseKind},
+    facts::{HugepagePool, Use, UseKind},
     guest::{
         CoreWish,
         check::{RomFiles, check, rom_files},
         domain::domain,
         edit::{Edit, edit},
+        hugepages::HostPages,
         pinning::{self, Wanted},
         xml,
     },
@@ -30,7 +31,7 @@ use wishes::{linux, planned};
 const CARD: &str = "0000:01:00.0";
 
 fn checked(facts: &Facts, xml: &str) -> Vec<Finding> {
-    check(facts, xml, &RomFiles::new(), None).unwrap()
+    check(facts, xml, &RomFiles::new(), HostPages::default()).unwrap()
 }
 
 fn answer(findings: &[Finding], id: &str) -> Status {
@@ -257,25 +258,42 @@ fn what_was_not_measured_is_said() {
 #[test]
 fn huge_pages_without_their_mount() {
     let (mut facts, xml) = good();
-    for pool in facts
-        .topology
-        .nodes
-        .iter_mut()
-        .flat_map(|node| &mut node.hugepages)
-    {
-        (pool.free, pool.total) = (1 << 16, 1 << 16);
+    for node in &mut facts.topology.nodes {
+        node.hugepages = [2048, 1 << 20]
+            .map(|page_kib| HugepagePool {
+                page_kib,
+                total: 1 << 16,
+                free: 1 << 16,
+            })
+            .into();
     }
-    let said = |inside: &str, mounted: Option<&[u64]>| {
+    let said = |inside: &str, default_kib, mounted: Option<&[u64]>| {
         let backing = format!("<memoryBacking>{inside}</memoryBacking>\n  <vcpu ");
         let xml = xml.replace("<vcpu ", &backing);
-        let findings = check(&facts, &xml, &RomFiles::new(), mounted).unwrap();
-        answer(&findings, "guest.hugepages")
+        let pages = HostPages {
+            default_kib,
+            mounted,
+        };
+        let findings = check(&facts, &xml, &RomFiles::new(), pages).unwrap();
+        let found = findings.iter().find(|f| f.id == "guest.hugepages").unwrap();
+        let remedy = found.remedy.clone().unwrap_or_default();
+        (found.status, remedy.contains("vm edit"))
     };
-    assert_eq!(said("<hugepages/>", Some(&[1 << 20])), Status::No);
-    assert_eq!(said("<hugepages/>", Some(&[2048])), Status::Yes);
-    assert_eq!(said("<hugepages/>", None), Status::Yes);
+    let (bare, small) = ("<hugepages/>", Some(2048));
+    assert_eq!(said(bare, small, Some(&[1 << 20])), (Status::No, true));
+    assert_eq!(said(bare, small, Some(&[2048])), (Status::Yes, false));
+    assert_eq!(said(bare, None, None), (Status::Yes, false));
+    // The host's default is another.
+    assert_eq!(
+        said(bare, Some(1 << 20), Some(&[1 << 20])),
+        (Status::Yes, false)
+    );
+    assert_eq!(said(bare, Some(1 << 20), Some(&[2048])), (Status::No, true));
     let memfd = "<hugepages/><source type='memfd'/>";
-    assert_eq!(said(memfd, Some(&[])), Status::Yes);
+    assert_eq!(said(memfd, small, Some(&[])), (Status::Yes, false));
+    // A file is what its owner wants.
+    let file = "<hugepages/><source type='file'/>";
+    assert_eq!(said(file, small, Some(&[])), (Status::No, false));
 }
 
 #[test]
@@ -293,7 +311,7 @@ fn rom_files_are_looked_into() {
     assert_eq!(rom_files(&xml).unwrap(), [path]);
     let with = |bytes: Measured<Vec<u8>>| {
         let files: RomFiles = BTreeMap::from([(path.to_owned(), bytes)]);
-        let findings = check(&facts, &xml, &files, None).unwrap();
+        let findings = check(&facts, &xml, &files, HostPages::default()).unwrap();
         answer(&findings, &format!("guest.rom:{CARD}"))
     };
     assert_eq!(with(Measured::Value(vec![0xff; 512])), Status::No);

@@ -183,7 +183,7 @@ fn what_passthru_writes_is_read_back() {
         assert_eq!(pinned, pinning.vcpus);
         assert_eq!(read.emulatorpin.as_ref(), Some(&pinning.emulator));
         assert_eq!(read.hugepages.is_some(), wish.hugepages.is_some());
-        assert_eq!(read.memfd, wish.hugepages.is_some());
+        assert_eq!(read.source.is_some(), wish.hugepages.is_some());
         assert_eq!(read.agent, Some(Agent::Silent));
         let windows = matches!(wish.os, Os::Windows11);
         assert_eq!(read.os == OsHint::Windows, windows);

@@ -9,6 +9,7 @@ use passthru_plan::{
     facts::{HugepagePool, LogicalCpu, Node, Use, UseKind},
     guest::{
         Domain,
+        hugepages::HostPages,
         read::OsHint,
         run::{
             Around, Consent, Held, Opener, Ready,
@@ -79,10 +80,15 @@ fn host() -> Facts {
     facts
 }
 
+const PAGES_2M: HostPages<'static> = HostPages {
+    default_kib: Some(2048),
+    mounted: None,
+};
+
 fn around() -> Around<'static> {
     Around {
         openers_known: true,
-        default_page: Some(2048),
+        pages: PAGES_2M,
         ..Around::default()
     }
 }
@@ -354,7 +360,10 @@ fn huge_pages_from_a_mount_that_is_not_there() {
     );
     let said = |head: &str, mounted: Option<&[u64]>| {
         let around = Around {
-            mounted_pages: mounted,
+            pages: HostPages {
+                mounted,
+                ..PAGES_2M
+            },
             ..around()
         };
         ids(preflight(
@@ -383,7 +392,7 @@ proptest! {
             node.hugepages[0].free = free;
             node.free_kib = Measured::Value(room);
         }
-        let memory = pages::check(&facts, &guest(PAGES, ""), Some(2048), None);
+        let memory = pages::check(&facts, &guest(PAGES, ""), PAGES_2M);
         let missing: u64 = memory.raise.iter().map(|raise| raise.missing).sum();
         prop_assert_eq!(missing, 4096_u64.saturating_sub(free[0] + free[1]));
         prop_assert!(memory.raise.iter().all(|raise| raise.missing > 0));

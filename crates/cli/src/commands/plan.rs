@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use passthru_plan::{Facts, Intent, Plan, intent::TrialBoot};
+use passthru_plan::{Facts, Intent, Plan, guest::hugepages::PageSize, intent::TrialBoot};
 use serde::Serialize;
 
 use crate::{
@@ -84,6 +84,11 @@ pub(super) fn apply_words(args: &Want, resolved: &Intent) -> Vec<String> {
     }
     if let Some(kib) = resolved.hugepages_kib {
         words.extend(["--hugepages".into(), format!("{kib}K")]);
+        match resolved.hugepage_size {
+            PageSize::Largest => {}
+            PageSize::Mib2 => words.extend(["--hugepage-size".into(), "2M".into()]),
+            PageSize::Gib1 => words.extend(["--hugepage-size".into(), "1G".into()]),
+        }
     }
     for (flag, set) in [
         ("--headless", resolved.headless),
@@ -115,6 +120,7 @@ pub(super) fn intent(args: &Want) -> Result<Intent> {
             iommu_only: args.iommu_only,
             repair: args.repair,
             hugepages_kib: args.hugepages.map(|size| size.0),
+            hugepage_size: args.hugepage_size.map(Into::into).unwrap_or_default(),
             trial: if args.no_trial {
                 TrialBoot::Never
             } else {

@@ -84,6 +84,26 @@ fn json_holds_what_is_changed() {
 }
 
 #[test]
+fn a_password_is_kept_and_not_shown() {
+    let sample = Sample::new();
+    let xml = XML.replace("type='spice'", "type='spice' passwd='hush'");
+    sample.write("var/lib/sample-libvirt/games.xml", &xml);
+    let edit = ["vm", "edit", "games", "--pin"];
+    for more in [
+        ["--dry-run"].as_slice(),
+        &["--dry-run", "--json"],
+        &["--json"],
+    ] {
+        let said = act(&sample, &with(&edit, more)).exits(0);
+        assert!(!said.contains("hush"), "{said}");
+    }
+    let after = sample.read("var/lib/sample-libvirt/games.xml");
+    assert!(after.contains("passwd='hush'") && after != xml);
+    act(&sample, &["undo"]).exits(0);
+    assert_eq!(sample.read("var/lib/sample-libvirt/games.xml"), xml);
+}
+
+#[test]
 fn cores_are_chosen_with_pin() {
     let sample = sample();
     let edit = ["vm", "edit", "games", "--dry-run", "--json"];

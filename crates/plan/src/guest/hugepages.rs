@@ -5,10 +5,10 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::memory::NodeShare;
-use crate::{facts::Facts, plan::Refusal};
+use crate::{facts::Facts, pci::Address, plan::Refusal};
 
 /// KiB of the small huge page of x86.
 pub const PAGE_2M: u64 = 2048;
@@ -60,15 +60,73 @@ pub struct Reserve {
 }
 
 /// Which huge pages are wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum PageSize {
     /// 1 GiB if that divides the memory and the CPU has it, else 2 MiB.
     #[default]
+    #[serde(rename = "largest")]
     Largest,
     /// 2 MiB: the kernel finds them also when the host has run for a while.
+    #[serde(rename = "2M")]
     Mib2,
     /// 1 GiB: to be set aside at boot.
+    #[serde(rename = "1G")]
     Gib1,
+}
+
+impl PageSize {
+    /// Nothing is said about the size.
+    pub fn is_largest(&self) -> bool {
+        *self == Self::Largest
+    }
+}
+
+/// What decides where libvirt gets huge pages from, beside the host's pools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HostPages<'a> {
+    /// KiB of the host's default page (`Hugepagesize` in /proc/meminfo).
+    pub default_kib: Option<u64>,
+    /// KiB of the pages of each mount of hugetlbfs; `None` if the mounts could not be read.
+    pub mounted: Option<&'a [u64]>,
+}
+
+impl HostPages<'_> {
+    /// Whether libvirt finds no mount for a guest with this `<memoryBacking><source type>` and pages of
+    /// `page_kib`: without memfd it takes them from a mount of their size (`qemuGetDomainHupageMemPath`
+    /// in its src/qemu/qemu_conf.c), and systemd mounts the host's default size.
+    pub(crate) fn lack_mount(&self, source: Option<&str>, page_kib: u64) -> bool {
+        source != Some("memfd") && self.mounted.is_some_and(|sizes| !sizes.contains(&page_kib))
+    }
+}
+
+/// The way out of [`HostPages::lack_mount`]; `name` as a shell takes it.
+pub(crate) fn without_mount(name: &str, source: Option<&str>, page_kib: u64) -> String {
+    let size = size_word(page_kib);
+    let mount = format!("ount hugetlbfs with pagesize={size}, and restart libvirt.");
+    match source {
+        None | Some("anonymous") => format!(
+            "Let it get them without a mount: passthru vm edit {name} --hugepages={size}. Or m{mount}"
+        ),
+        // Its owner wants a file.
+        Some(_) => format!("M{mount}"),
+    }
+}
+
+/// The command that sets `kib` aside at every boot, for a guest that owns `function`.
+pub(crate) fn set_aside(function: Option<Address>, kib: u64, page_kib: u64) -> String {
+    let gpu = function.map_or_else(|| "ADDR".into(), |function| function.to_string());
+    let memory = if kib.is_multiple_of(PAGE_1G) {
+        format!("{}G", kib / PAGE_1G)
+    } else {
+        format!("{}M", kib.div_ceil(1024))
+    };
+    let size = size_word(page_kib);
+    format!("sudo passthru apply --gpu {gpu} --hugepages {memory} --hugepage-size {size}")
+}
+
+/// A size of pages as options and the kernel write it.
+const fn size_word(page_kib: u64) -> &'static str {
+    if page_kib == PAGE_1G { "1G" } else { "2M" }
 }
 
 /// The page for `kib` of guest memory, in KiB.
@@ -81,7 +139,7 @@ pub fn page(facts: &Facts, kib: u64, size: PageSize) -> Result<u64, Refusal> {
         return Err(Refusal {
             id: "guest.memory.page-size".into(),
             why: "The CPU does not say that it has pages of 1 GiB (pdpe1gb).".into(),
-            way_out: "Ask for pages of 2 MiB: --hugepages=2M.".into(),
+            way_out: "Ask for pages of 2 MiB.".into(),
         });
     }
     let page = match size {
@@ -110,7 +168,7 @@ pub fn plan(facts: &Facts, page_kib: u64, nodes: &[NodeShare]) -> Hugepages {
         })
         .collect();
     let count: u64 = per_node.iter().map(|part| part.count).sum();
-    let size = if page_kib == PAGE_1G { "1G" } else { "2M" };
+    let size = size_word(page_kib);
     // Without node numbers the kernel spreads the pages over all nodes, also those of another guest.
     let split = facts.topology.nodes.len() > 1 && per_node.iter().all(|part| part.node.is_some());
     let pages = if split {

@@ -24,6 +24,7 @@ pub mod leave;
 pub mod memory;
 mod names;
 mod node;
+pub mod passwords;
 pub mod pinning;
 mod plan;
 pub mod qemu;

@@ -45,8 +45,8 @@ pub struct Domain {
     pub emulatorpin: Option<CpuSet>,
     /// `<hugepages>`; `None` if its memory is in ordinary pages.
     pub hugepages: Option<Vec<Pages>>,
-    /// Its memory comes from the kernel (`<source type='memfd'>`), not from a mount.
-    pub memfd: bool,
+    /// Where its memory comes from: `<memoryBacking><source type>`.
+    pub source: Option<String>,
     /// `<numatune><memory>`.
     pub binding: Option<Binding>,
     /// `<numatune><memnode>`: the guest's node, and where its memory lies.
@@ -201,9 +201,9 @@ impl Domain {
             hugepages: child(root, "memoryBacking")
                 .and_then(|node| child(node, "hugepages"))
                 .map(pages),
-            memfd: child(root, "memoryBacking")
-                .and_then(|node| child(node, "source"))
-                .is_some_and(|source| source.attribute("type") == Some("memfd")),
+            source: child(root, "memoryBacking")
+                .and_then(|node| child(node, "source")?.attribute("type"))
+                .map(ToString::to_string),
             binding: numa
                 .and_then(|node| child(node, "memory"))
                 .and_then(binding),

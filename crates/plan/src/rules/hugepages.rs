@@ -23,7 +23,7 @@ fn wanted(facts: &Facts, intent: &Intent) -> Option<Result<Hugepages, Refusal>> 
     let kib = intent.hugepages_kib?;
     let pages = || {
         memory::spare(facts, kib)?;
-        let page_kib = hugepages::page(facts, kib, hugepages::PageSize::Largest)?;
+        let page_kib = hugepages::page(facts, kib, intent.hugepage_size)?;
         let card = intent
             .gpu
             .first()

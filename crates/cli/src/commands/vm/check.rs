@@ -3,7 +3,10 @@
 use passthru_host::{input, pools, rom::load_from};
 use passthru_plan::{
     Finding, Severity, Status, Verdict,
-    guest::check::{RomFiles, check, rom_files},
+    guest::{
+        check::{RomFiles, check, rom_files},
+        hugepages::HostPages,
+    },
 };
 use serde::Serialize;
 
@@ -38,7 +41,11 @@ pub(super) fn run(args: &Check, global: &Global, out: &mut Out) -> Result<Outcom
         .collect();
     let facts = host.facts(Wanted::guest())?;
     let mounted = pools::mounted(host.root());
-    let findings = check(&facts, &xml, &roms, mounted.as_deref()).map_err(refused)?;
+    let pages = HostPages {
+        default_kib: pools::default_page(host.root()),
+        mounted: mounted.as_deref(),
+    };
+    let findings = check(&facts, &xml, &roms, pages).map_err(refused)?;
     if out.is_json() {
         out.json(&Document {
             schema: 1,

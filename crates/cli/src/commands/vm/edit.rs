@@ -5,7 +5,7 @@ use passthru_plan::{
     Change, Facts, Notice, Refusal,
     guest::{
         edit::{Edit, RomWish, Usb, edit, plan, port::takes_ports},
-        spec,
+        passwords, spec,
     },
     text::quote,
 };
@@ -38,6 +38,16 @@ struct Document {
     changes: Vec<Change>,
     #[serde(flatten)]
     done: Done,
+}
+
+/// Output is kept in logs.
+fn without_passwords(mut change: Change) -> Change {
+    if let Change::Domain { before, after, .. } = &mut change {
+        for text in [before, after].into_iter().flatten() {
+            *text = passwords::hidden(text);
+        }
+    }
+    change
 }
 
 /// libvirt's schema, which tells what this version of it can be told.
@@ -84,9 +94,14 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut Out) -> Result<Outcome
         }
         Ok(edited) => {
             let plan = plan(&before, &edits, &edited);
-            document.changes.clone_from(&plan.changes);
+            document.changes = plan
+                .changes
+                .iter()
+                .cloned()
+                .map(without_passwords)
+                .collect();
             document.notes = edited.notes;
-            document.xml = Some(edited.xml);
+            document.xml = Some(passwords::hidden(&edited.xml));
             if args.dry_run {
                 document.done.state = "shown";
                 shown(out, &facts, &plan)?;

@@ -5,9 +5,15 @@ use std::time::{Duration, Instant};
 use passthru_host::Root;
 use passthru_plan::{
     Address,
-    guest::{Domain, run::held::Before},
+    guest::{Domain, read::HostDev, run::held::Before},
 };
 use serde::Serialize;
+
+use crate::{
+    error::Result,
+    out::Out,
+    show::text::{Line, Style},
+};
 
 /// How long the host's drivers have to take their functions back.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -46,22 +52,47 @@ pub(super) fn before(root: &Root, domain: &Domain) -> Vec<Before> {
 /// Waits until the functions are back; what was written down at start counts, and without it only
 /// what libvirt had to give back.
 pub(super) fn back(root: &Root, domain: &Domain, known: Option<&[Before]>) -> Vec<After> {
+    wait(&|| {
+        let after = |device: &HostDev| {
+            let mut known = known.into_iter().flatten();
+            let before = known.find(|one| one.address == device.address);
+            after(root, device.address, device.managed, before)
+        };
+        domain.hostdevs.iter().map(after).collect()
+    })
+}
+
+/// The same for functions of which only this is known, for the guest itself may be gone.
+pub(super) fn noted_back(root: &Root, known: &[Before]) -> Vec<After> {
+    wait(&|| {
+        let after = |before: &Before| after(root, before.address, true, Some(before));
+        known.iter().map(after).collect()
+    })
+}
+
+fn wait(look: &dyn Fn() -> Vec<After>) -> Vec<After> {
     let begun = Instant::now();
     loop {
-        let all: Vec<After> = domain
-            .hostdevs
-            .iter()
-            .map(|device| {
-                let mut known = known.into_iter().flatten();
-                let before = known.find(|one| one.address == device.address);
-                after(root, device.address, device.managed, before)
-            })
-            .collect();
+        let all = look();
         if all.iter().all(|one| one.ok) || begun.elapsed() >= PATIENCE {
             return all;
         }
         std::thread::sleep(BEAT);
     }
+}
+
+/// For a person.
+pub(super) fn show(functions: &[After], out: &mut Out) -> Result<()> {
+    for one in functions {
+        match (&one.problem, &one.driver) {
+            (Some(problem), _) => {
+                out.wrapped(Line::new().put(Style::Bad, "✗ "), Style::Plain, problem)?;
+            }
+            (None, Some(driver)) => out.text(&format!("  {} is with {driver}.", one.address))?,
+            (None, None) => out.text(&format!("  {} has no driver.", one.address))?,
+        }
+    }
+    Ok(())
 }
 
 fn after(root: &Root, address: Address, managed: bool, before: Option<&Before>) -> After {

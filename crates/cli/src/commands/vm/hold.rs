@@ -85,7 +85,7 @@ impl<'a> Hold<'a> {
             held.isolation = Some(self.confined(isolation, others).map_err(NotSet::Refused)?);
         }
         self.store.save(&held).map_err(|e| plain(&e))?;
-        match self.carry_out(&held, ready, others) {
+        match self.carry_out(domain, &held, ready, others) {
             Ok(()) => Ok(held),
             Err(NotSet::Failed(why, _)) => Err(NotSet::Failed(why, self.put_back(&held, others))),
             Err(NotSet::Refused(refusal)) => match self.put_back(&held, others) {
@@ -106,12 +106,20 @@ impl<'a> Hold<'a> {
         })
     }
 
-    fn carry_out(&self, held: &Held, ready: &Ready, others: &[Held]) -> Result<(), NotSet> {
+    fn carry_out(
+        &self,
+        domain: &Domain,
+        held: &Held,
+        ready: &Ready,
+        others: &[Held],
+    ) -> Result<(), NotSet> {
         let failed = |error: &dyn std::fmt::Display| NotSet::Failed(error.to_string(), Vec::new());
         for (raised, raise) in held.pools.iter().zip(&ready.raise) {
             match pools::grow(self.root, raised).map_err(|e| failed(&e))? {
                 Grown::Yes => {}
-                Grown::Short(got) => return Err(NotSet::Refused(pages::fragmented(raise, got))),
+                Grown::Short(got) => {
+                    return Err(NotSet::Refused(pages::fragmented(domain, raise, got)));
+                }
             }
         }
         if let Some(confined) = &held.isolation {

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{
     carry,
+    functions::{self, After},
     hold::{self, Hold},
 };
 use crate::{
@@ -22,6 +23,7 @@ struct Document<'a> {
     schema: u32,
     name: &'a str,
     state: &'static str,
+    functions: Vec<After>,
     /// What could not be put back.
     notes: Vec<String>,
 }
@@ -56,6 +58,7 @@ pub(super) fn run(args: &Release, global: &Global, out: &mut Out) -> Result<Outc
         } else {
             "released"
         },
+        functions: Vec::new(),
         notes: Vec::new(),
     };
     if !own.is_empty() {
@@ -66,8 +69,12 @@ pub(super) fn run(args: &Release, global: &Global, out: &mut Out) -> Result<Outc
         let hold = Hold::new(host.root(), exec.as_ref(), &store, &facts);
         let notes = own.iter().flat_map(|held| hold.put_back(held, &others));
         document.notes = notes.collect();
+        let back = own
+            .iter()
+            .flat_map(|held| functions::noted_back(host.root(), &held.functions));
+        document.functions = back.collect();
     }
-    let good = document.notes.is_empty();
+    let good = document.notes.is_empty() && document.functions.iter().all(|one| one.ok);
     if out.is_json() {
         out.json(&document)?;
     } else {
@@ -83,6 +90,7 @@ pub(super) fn run(args: &Release, global: &Global, out: &mut Out) -> Result<Outc
             }
             words => out.text(&format!("Put back: {}.", words.join(", ")))?,
         }
+        functions::show(&document.functions, out)?;
     }
     Ok(if good { Outcome::Done } else { Outcome::No })
 }

@@ -5,6 +5,7 @@ use passthru_host::{input, libvirt::Libvirt};
 use passthru_plan::guest::{
     Guest,
     from_domain::read,
+    passwords,
     qemu::{CommandLine, Files, command_line},
 };
 use serde::Serialize;
@@ -37,6 +38,8 @@ pub(super) fn run(args: &Show, global: &Global, out: &mut Out) -> Result<Outcome
         Some(file) => input::text(file)?,
         None => definition(&host, global, &args.name)?,
     };
+    // What is shown is kept in logs and reports.
+    let xml = passwords::hidden(&xml);
     if args.format == Format::Libvirt && !out.is_json() {
         out.raw(xml.as_bytes())?;
         return Ok(Outcome::Done);

@@ -12,6 +12,7 @@ use passthru_plan::{
     Address, Facts, Refusal,
     guest::{
         Domain,
+        hugepages::HostPages,
         read::Link,
         run::{Around, Consent, Held, Ready, preflight},
     },
@@ -22,7 +23,8 @@ use serde::Serialize;
 use super::{
     carry, free, functions, guest,
     hold::{self, Hold, NotSet},
-    ip, launch,
+    ip,
+    launch::{self, NotStarted},
 };
 use crate::{
     args::{Global, vm::run::Start},
@@ -63,7 +65,7 @@ pub(super) fn run(args: &Start, global: &Global, out: &mut Out) -> Result<Outcom
         }
     }
     let store = hold::store(host.root())?;
-    let facts = host.facts(Wanted::guest())?;
+    let mut facts = host.facts(Wanted::guest())?;
     let domain = definition(&libvirt, &args.name)?;
     let all = store.all().map_err(|e| hold::unread(&e))?;
     let (own, others) = hold::split(all, &domain.uuid);
@@ -78,6 +80,8 @@ pub(super) fn run(args: &Start, global: &Global, out: &mut Out) -> Result<Outcom
         if !left.is_empty() {
             return Err(Error::new(Kind::NothingChanged, left.join(" ")));
         }
+        // The pages that were free are the host's again.
+        facts = host.facts(Wanted::guest())?;
     }
     let ready = match ready(args, &host, &libvirt, &facts, &domain, &others)? {
         Ok(ready) => ready,
@@ -88,8 +92,10 @@ pub(super) fn run(args: &Start, global: &Global, out: &mut Out) -> Result<Outcom
         Err(NotSet::Refused(refusal)) => return refused(args, &[refusal], out),
         Err(NotSet::Failed(why, left)) => return Err(failed(args, &why, &left)),
     };
-    launch::start(&args.name, &libvirt, exec.as_ref(), &cancel, out)
-        .map_err(|why| give_back(args, &host, &hold, &domain, &held, &others, why))?;
+    launch::start(&args.name, &libvirt, exec.as_ref(), &cancel, out).map_err(|not| match not {
+        NotStarted::Ended(why) => give_back(args, &host, &hold, &domain, &held, &others, why),
+        NotStarted::Unclear(why) => unclear(args, &host, &why),
+    })?;
     drop(store);
     started(args, &host, &libvirt, &cancel, &held, global, out)
 }
@@ -139,8 +145,10 @@ fn ready(
         no_disk: &no_disk,
         openers_known: openers.is_some(),
         openers: openers.as_deref().unwrap_or_default(),
-        default_page: pools::default_page(root),
-        mounted_pages: mounted.as_deref(),
+        pages: HostPages {
+            default_kib: pools::default_page(root),
+            mounted: mounted.as_deref(),
+        },
         held: others,
     };
     let consent = Consent {
@@ -169,6 +177,21 @@ fn ready(
             Err(refusals)
         }
     })
+}
+
+/// A guest that may be running keeps what it holds.
+fn unclear(args: &Start, host: &Host, why: &str) -> Error {
+    let name = &args.name;
+    let stop = ["vm", "stop", name].map(str::to_owned);
+    Error::new(
+        Kind::NotRolledBack,
+        format!("{name} may be running: {why}; what it needs of the host is left to it"),
+    )
+    .hint(format!("virsh domstate {}", word(name)))
+    .hint(format!(
+        "{} ends it if it runs, and puts back what it holds",
+        host.command(&stop)
+    ))
 }
 
 /// A guest that did not start: everything goes back.

@@ -56,7 +56,8 @@ pub(super) fn run(args: &Stop, global: &Global, out: &mut Out) -> Result<Outcome
     };
     if state == State::ShutOff {
         document.state = "already-off";
-        document.notes = put_back(&host, global, &domain)?.1;
+        // Of a guest that has long been off nothing is written down, and nothing is waited for.
+        (document.functions, document.notes) = put_back(&host, global, &domain, true)?;
         return finish(&document, out);
     }
     if args.force {
@@ -111,7 +112,7 @@ pub(super) fn run(args: &Stop, global: &Global, out: &mut Out) -> Result<Outcome
             return still(args, &host, &document, waited, out);
         }
     }
-    let (functions, notes) = put_back(&host, global, &domain)?;
+    let (functions, notes) = put_back(&host, global, &domain, false)?;
     document.state = "stopped";
     document.functions = functions;
     document.notes = notes;
@@ -130,13 +131,22 @@ fn ask(libvirt: &Libvirt<'_>, domain: &Domain) -> Result<&'static str> {
     Ok("acpi")
 }
 
-/// Sees the functions come back, and puts back what the guest held of the host.
-fn put_back(host: &Host, global: &Global, domain: &Domain) -> Result<(Vec<After>, Vec<String>)> {
+/// Sees the functions come back, and puts back what the guest held of the host. With `noted` only if
+/// something was written down when it started.
+fn put_back(
+    host: &Host,
+    global: &Global,
+    domain: &Domain,
+    noted: bool,
+) -> Result<(Vec<After>, Vec<String>)> {
     let root = host.root();
     let exec = host.exec(global);
     let store = hold::store_later(root, &domain.name)?;
     let all = store.all().map_err(|e| hold::unread(&e))?;
     let (own, others) = hold::split(all, &domain.uuid);
+    if noted && own.is_none() {
+        return Ok((Vec::new(), Vec::new()));
+    }
     let known = own.as_ref().map(|held| &held.functions[..]);
     let functions = functions::back(root, domain, known);
     let Some(own) = own else {
@@ -208,17 +218,7 @@ fn finish(document: &Document<'_>, out: &mut Out) -> Result<Outcome> {
                 out.line(&line.plain(format!("{name} is shut off.")))?;
             }
         }
-        for one in &document.functions {
-            match (&one.problem, &one.driver) {
-                (Some(problem), _) => {
-                    out.wrapped(Line::new().put(Style::Bad, "✗ "), Style::Plain, problem)?;
-                }
-                (None, Some(driver)) => {
-                    out.text(&format!("  {} is with {driver}.", one.address))?;
-                }
-                (None, None) => out.text(&format!("  {} has no driver.", one.address))?,
-            }
-        }
+        functions::show(&document.functions, out)?;
         for note in &document.notes {
             out.wrapped(Line::new().put(Style::Bad, "✗ "), Style::Plain, note)?;
         }

@@ -10,8 +10,8 @@ use crate::{
     finding::{Finding, Severity},
     guest::{
         existing::{self, child, children, cpuset},
-        hugepages::{self, PAGE_1G, PAGE_2M},
-        memory::{NodeShare, spare},
+        hugepages::{self, PAGE_2M},
+        memory::spare,
         node::scaled,
     },
 };
@@ -65,7 +65,7 @@ pub(super) fn hugepages(view: &View<'_, '_>) -> Option<Finding> {
         "The guest does not start, or is ended while it starts.",
     );
     let kib = existing::memory(view.domain);
-    let page = page(pages);
+    let page = page(pages, view.pages.default_kib);
     let (Some(kib), Some(page)) = (kib, page) else {
         return Some(check.unknown(
             "how many and which pages it asks for is not clear",
@@ -101,39 +101,31 @@ pub(super) fn hugepages(view: &View<'_, '_>) -> Option<Finding> {
         format!("{needed} pages of {} MiB are needed{on}", page / 1024),
         format!("{free} are free of {total}"),
     ]);
-    // libvirt takes them from a mount (qemuGetDomainHupageMemPath in its src/qemu/qemu_conf.c).
-    let memfd = child(backing, "source").is_some_and(|s| s.attribute("type") == Some("memfd"));
-    let mounted = view.mounted_pages.filter(|_| !memfd);
-    if mounted.is_some_and(|mounted| !mounted.contains(&page)) {
+    let source = child(backing, "source").and_then(|source| source.attribute("type"));
+    if view.pages.lack_mount(source, page) {
         seen.push("no mount of hugetlbfs has pages of that size".into());
-        let size = if page == PAGE_1G { "1G" } else { "2M" };
-        return Some(check.no(
-            seen,
-            format!(
-                "Let it get them without a mount: passthru vm edit NAME --hugepages={size}. Or mount \
-                 hugetlbfs with pagesize={size}, and restart libvirt."
-            ),
-        ));
+        return Some(check.no(seen, hugepages::without_mount("NAME", source, page)));
     }
     if free >= needed {
         return Some(check.yes(seen));
     }
-    let words = hugepages::plan(view.facts, page, &[NodeShare { node: None, kib }]).words;
+    let card = view.owned.first().map(|owned| owned.host);
     Some(check.no(
         seen,
         format!(
-            "On the host's kernel command line: {}. Or without them: passthru vm edit NAME \
-             --no-hugepages. (A guest that runs has taken its pages already.)",
-            words.join(" ")
+            "Set them aside at boot: {}. Or do without them: passthru vm edit NAME --no-hugepages. \
+             (A guest that runs has taken its pages already.)",
+            hugepages::set_aside(card, kib, page)
         ),
     ))
 }
 
-/// Size of the page in KiB; the host's default, which on x86 is 2 MiB, if none is named.
-fn page(pages: Node<'_, '_>) -> Option<u64> {
+/// Size of the page in KiB; the host's default, which on x86 is 2 MiB unless its command line says
+/// otherwise, if none is named.
+fn page(pages: Node<'_, '_>, default: Option<u64>) -> Option<u64> {
     match children(pages, "page").next() {
         Some(page) => scaled(page.attribute("size")?, page.attribute("unit")),
-        None => Some(PAGE_2M),
+        None => default.or(Some(PAGE_2M)),
     }
 }
 

@@ -18,7 +18,10 @@ use alloc::{
 
 use roxmltree::Node;
 
-use super::existing::{self, Hostdev};
+use super::{
+    existing::{self, Hostdev},
+    hugepages::HostPages,
+};
 use crate::{facts::Facts, finding::Finding, measured::Measured, plan::Refusal};
 
 /// Bytes of ROM files by path, or why they could not be read.
@@ -30,11 +33,10 @@ struct View<'v, 'i> {
     domain: Node<'v, 'i>,
     /// PCI functions of the host that the domain owns.
     owned: Vec<Hostdev<'v, 'i>>,
-    mounted_pages: Option<&'v [u64]>,
+    pages: HostPages<'v>,
 }
 
-/// Checks the domain that `xml` describes; `roms` are the files that [`rom_files`] names, and
-/// `mounted_pages` the sizes of pages, in KiB, for which hugetlbfs is mounted, if that is known.
+/// Checks the domain that `xml` describes; `roms` are the files that [`rom_files`] names.
 ///
 /// # Errors
 /// If the text is no domain.
@@ -42,7 +44,7 @@ pub fn check(
     facts: &Facts,
     xml: &str,
     roms: &RomFiles,
-    mounted_pages: Option<&[u64]>,
+    pages: HostPages<'_>,
 ) -> Result<Vec<Finding>, Refusal> {
     let document = existing::parse(xml)?;
     let domain = document.root_element();
@@ -50,7 +52,7 @@ pub fn check(
         facts,
         domain,
         owned: existing::hostdevs(domain),
-        mounted_pages,
+        pages,
     };
     let mut found = Vec::new();
     found.extend(cards::machine(&view));

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::{
     facts::{Facts, HugepagePool, Node},
     guest::{
-        hugepages::PAGE_1G,
+        hugepages::{self, HostPages, PAGE_1G},
         plan::refusal,
         read::{Binding, Domain},
     },
@@ -37,23 +37,26 @@ pub struct Memory {
     pub raise: Vec<Raise>,
 }
 
-/// Whether the memory is there. `default_page` is the host's default size of huge pages in KiB
-/// (`Hugepagesize` in /proc/meminfo), `mounted` the sizes for which hugetlbfs is mounted.
-pub fn check(
-    facts: &Facts,
-    domain: &Domain,
-    default_page: Option<u64>,
-    mounted: Option<&[u64]>,
-) -> Memory {
+/// Whether the memory is there.
+pub fn check(facts: &Facts, domain: &Domain, pages: HostPages<'_>) -> Memory {
     let mut memory = Memory::default();
     let mut free = Free::new(facts);
-    let needs = needs(domain, default_page);
-    if let Some(mounted) = mounted.filter(|_| !domain.memfd) {
-        let lacking = needs.iter().find(|need| !mounted.contains(&need.page_kib));
-        memory
-            .refusals
-            .extend(lacking.map(|need| not_mounted(&domain.name, need.page_kib)));
-    }
+    let needs = needs(domain, pages.default_kib);
+    let source = domain.source.as_deref();
+    let lacking = needs
+        .iter()
+        .find(|need| pages.lack_mount(source, need.page_kib));
+    memory.refusals.extend(lacking.map(|need| {
+        refusal(
+            "guest.start.hugepages.mount",
+            format!(
+                "{} gets its huge {} from a mount of hugetlbfs, and there is none for them: libvirt would not start it.",
+                domain.name,
+                words(need.page_kib, 2)
+            ),
+            hugepages::without_mount(&word(&domain.name), source, need.page_kib),
+        )
+    }));
     for need in &needs {
         match free.take(facts, need) {
             Ok(raise) => memory.raise.extend(raise),
@@ -200,23 +203,6 @@ fn pool(node: u32, page_kib: u64) -> String {
     format!("/sys/devices/system/node/node{node}/hugepages/hugepages-{page_kib}kB")
 }
 
-/// libvirt takes pages from a mount of their size (`qemuGetDomainHupageMemPath` in its
-/// src/qemu/qemu_conf.c), and systemd mounts the host's default size.
-fn not_mounted(name: &str, page_kib: u64) -> Refusal {
-    let size = if page_kib == PAGE_1G { "1G" } else { "2M" };
-    refusal(
-        "guest.start.hugepages.mount",
-        format!(
-            "{name} gets its huge {} from a mount of hugetlbfs, and there is none for them: libvirt would not start it.",
-            words(page_kib, 2)
-        ),
-        format!(
-            "Let it get them from the kernel: passthru vm edit {} --hugepages={size}. Or mount hugetlbfs with pagesize={size}, and restart libvirt.",
-            word(name)
-        ),
-    )
-}
-
 fn nowhere(need: &Need) -> Refusal {
     let on = match &need.nodes {
         Some(nodes) => format!(" on the memory nodes {nodes}"),
@@ -228,30 +214,32 @@ fn nowhere(need: &Need) -> Refusal {
             "The guest asks for huge pages of {} KiB{on}, and the host has no such pool.",
             need.page_kib
         ),
-        "passthru vm pin --memory shows what the host has.",
+        "passthru vm pin --memory SIZE shows what the host has.",
     )
 }
 
-/// The refusal of a guest whose pages are missing, and how to get them. `name` is the guest's.
-pub fn missing(name: &str, raise: &[Raise]) -> Option<Refusal> {
+/// The refusal of a guest whose pages are missing, and how to get them.
+pub fn missing(domain: &Domain, raise: &[Raise]) -> Option<Refusal> {
     let first = raise.first()?;
     let pages: u64 = raise.iter().map(|one| one.missing).sum();
     Some(refusal(
         "guest.start.hugepages",
         format!(
-            "{name} needs {pages} more huge {} than are free.",
+            "{} needs {pages} more huge {} than are free.",
+            domain.name,
             words(first.page_kib, pages)
         ),
         format!(
-            "Let passthru ask the kernel for them now, and give them back when the guest ends: passthru vm start --allocate-hugepages. {}",
-            at_boot(first.page_kib)
+            "Let passthru ask the kernel for them now, and give them back when the guest ends: passthru vm start {} --allocate-hugepages. {}",
+            word(&domain.name),
+            at_boot(domain, first.page_kib)
         ),
     ))
 }
 
 /// The refusal after the kernel gave `got` of `wanted` pages: it reports success all the same
 /// (Documentation/admin-guide/mm/hugetlbpage.rst).
-pub fn fragmented(raise: &Raise, got: u64) -> Refusal {
+pub fn fragmented(domain: &Domain, raise: &Raise, got: u64) -> Refusal {
     refusal(
         "guest.start.hugepages.fragmented",
         format!(
@@ -262,7 +250,7 @@ pub fn fragmented(raise: &Raise, got: u64) -> Refusal {
         ),
         format!(
             "Memory was compacted and asked again already. {}",
-            at_boot(raise.page_kib)
+            at_boot(domain, raise.page_kib)
         ),
     )
 }
@@ -276,10 +264,16 @@ fn words(page_kib: u64, count: u64) -> String {
     }
 }
 
-fn at_boot(page_kib: u64) -> &'static str {
+/// What is surest.
+fn at_boot(domain: &Domain, page_kib: u64) -> String {
+    let function = domain.hostdevs.first().map(|device| device.address);
+    let command = hugepages::set_aside(function, domain.memory_kib, page_kib);
     if page_kib == PAGE_1G {
-        "Pages of 1 GiB are seldom to be had once a host has run for a while: set them aside at boot, with passthru apply --hugepages. Or give the guest pages of 2 MiB: passthru vm edit --hugepages=2M."
+        format!(
+            "Pages of 1 GiB are seldom to be had once a host has run for a while: set them aside at boot ({command}), or give the guest pages of 2 MiB (passthru vm edit {} --hugepages=2M).",
+            word(&domain.name)
+        )
     } else {
-        "Surest is to set them aside at boot, with passthru apply --hugepages."
+        format!("Surest is to set them aside at boot: {command}.")
     }
 }

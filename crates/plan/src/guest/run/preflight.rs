@@ -13,6 +13,7 @@ use crate::{
     Address,
     facts::Facts,
     guest::{
+        hugepages::HostPages,
         plan::refusal,
         read::{Domain, Link},
     },
@@ -46,10 +47,8 @@ pub struct Around<'a> {
     pub openers: &'a [Opener],
     /// Processes could be looked at.
     pub openers_known: bool,
-    /// KiB of the host's default huge page.
-    pub default_page: Option<u64>,
-    /// KiB of the pages of each mount of hugetlbfs; `None` if the mounts could not be read.
-    pub mounted_pages: Option<&'a [u64]>,
+    /// Its huge pages.
+    pub pages: HostPages<'a>,
     /// What other guests hold.
     pub held: &'a [Held],
 }
@@ -85,10 +84,10 @@ pub fn preflight(
     consent: Consent,
 ) -> Result<Ready, Vec<Refusal>> {
     let mut refusals = devices::check(facts, domain, around, consent);
-    let memory = pages::check(facts, domain, around.default_page, around.mounted_pages);
+    let memory = pages::check(facts, domain, around.pages);
     refusals.extend(memory.refusals);
     if !consent.allocate {
-        refusals.extend(pages::missing(&domain.name, &memory.raise));
+        refusals.extend(pages::missing(domain, &memory.raise));
     }
     refusals.extend(network(domain, around));
     for path in around.no_disk {
