@@ -19,6 +19,9 @@ const VIRSH: [&str; 4] = ["virsh", "--quiet", "--connect", "qemu:///system"];
 /// How long the daemon has for an answer. It is started by its socket and reads every domain first.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Known to virsh since 8.9.
+const KEEP_TPM: &str = "--keep-tpm";
+
 /// Why libvirt did not do what was asked.
 #[derive(Debug, Error)]
 pub enum LibvirtError {
@@ -131,17 +134,21 @@ impl<'a> Libvirt<'a> {
     }
 
     /// Forgets the domain `name` and its firmware's variables: libvirt would give them to the next
-    /// guest of that name. If `tpm`, the state of its TPM stays, which may hold the key to its disk.
+    /// guest of that name. With `keep_tpm` the state of its TPM stays, which may hold the key to its
+    /// disk; false if this virsh knows no such option, and nothing was done.
     ///
     /// # Errors
     /// See [`LibvirtError`].
-    pub fn undefine(&self, name: &str, tpm: bool) -> Result<(), LibvirtError> {
+    pub fn undefine(&self, name: &str, keep_tpm: bool) -> Result<bool, LibvirtError> {
         let name = format!("--domain={name}");
         let mut arguments = vec!["undefine", "--nvram"];
-        // Known since libvirt 8.9.
-        arguments.extend(tpm.then_some("--keep-tpm"));
+        arguments.extend(keep_tpm.then_some(KEEP_TPM));
         arguments.push(&name);
-        self.ask(&arguments).map(drop)
+        match self.ask(&arguments) {
+            // "command 'undefine' doesn't support option --keep-tpm"
+            Err(LibvirtError::Refused { said }) if keep_tpm && said.contains(KEEP_TPM) => Ok(false),
+            answer => answer.map(|_| true),
+        }
     }
 
     fn names(&self, arguments: &[&str]) -> Result<Vec<String>, LibvirtError> {

@@ -84,6 +84,37 @@ fn json_holds_what_is_changed() {
 }
 
 #[test]
+fn the_host_leaves_a_disk_alone_that_is_given_away() {
+    const DISK: &str = "/dev/disk/by-id/ata-WDC_WD10EZEX_SAMPLE0002";
+    let sample = sample();
+    sample.write("usr/lib/udev/rules.d/80-udisks2.rules", "");
+    let edit = ["vm", "edit", "games", "--dry-run", "--json"];
+    let given = act(&sample, &with(&edit, &["--add-disk", DISK])).json(0);
+    let changes = given["changes"].as_array().unwrap();
+    let kinds: Vec<_> = changes
+        .iter()
+        .map(|c| c["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["edit", "domain"]);
+    let rules = changes[0]["after"].as_str().unwrap();
+    assert!(
+        rules.contains("guest games ") && rules.contains("SAMPLE0002"),
+        "{rules}"
+    );
+    // Taken away again, it is the host's.
+    let path = changes[0]["path"].as_str().unwrap();
+    sample.write(path.trim_start_matches('/'), rules);
+    let xml = given["xml"].as_str().unwrap();
+    sample.write("var/lib/sample-libvirt/games.xml", xml);
+    let taken = act(&sample, &with(&edit, &["--remove-disk", DISK])).json(0);
+    assert_eq!(taken["changes"][0]["path"], path);
+    assert!(taken["changes"][0]["after"].is_null(), "{taken}");
+    // Nothing of it where disks are not asked about.
+    let pinned = act(&sample, &with(&edit, &["--pin"])).json(0);
+    assert_eq!(pinned["changes"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn a_password_is_kept_and_not_shown() {
     let sample = Sample::new();
     let xml = XML.replace("type='spice'", "type='spice' passwd='hush'");

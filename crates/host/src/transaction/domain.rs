@@ -88,12 +88,24 @@ pub(super) fn set(
     text: Option<&str>,
 ) -> Result<(), Trouble> {
     let Some(text) = text else {
-        let tpm = from.is_some_and(|from| from.contains("<tpm "));
         let last = from.unwrap_or_default();
         let private = Attributes::new(0o600);
         writer.replace(&last_of(directory), &mut last.as_bytes(), &private, None)?;
-        keep_variables(engine, writer, directory, last)?;
-        return Ok(libvirt(engine).undefine(name, tpm)?);
+        if let Some(variables) = passthru_plan::guest::nvram(last) {
+            keep_file(engine, writer, &variables, &format!("{directory}/last.fd"))?;
+        }
+        let tpm = passthru_plan::guest::tpm(last);
+        if !libvirt(engine).undefine(name, tpm.is_some())? {
+            // This libvirt takes the state of the TPM away with the guest.
+            for state in tpm
+                .iter()
+                .flat_map(|tpm| TPM_STATES.map(|state| format!("{tpm}/{state}")))
+            {
+                keep_file(engine, writer, &state, &format!("{directory}/last.tpm"))?;
+            }
+            libvirt(engine).undefine(name, false)?;
+        }
+        return Ok(());
     };
     // In a directory that only root can enter, so nobody can put another file in its place.
     let path = format!("{directory}/define.xml");
@@ -138,23 +150,21 @@ pub(super) fn left(
     Ok((!text.is_empty()).then_some(text))
 }
 
-/// Keeps a copy of the variables of the firmware of the domain `xml`, if it has started once.
-fn keep_variables(
+/// Where swtpm keeps its state, by the TPM's version; a guest has one of them.
+const TPM_STATES: [&str; 2] = ["tpm2/tpm2-00.permall", "tpm1.2/tpm-00.permall"];
+
+/// Keeps a copy of a file of the guest, if it has started once.
+fn keep_file(
     engine: &Engine<'_>,
     writer: &Writer<'_>,
-    directory: &str,
-    xml: &str,
+    from: &str,
+    to: &str,
 ) -> Result<(), Trouble> {
-    let Some(path) = passthru_plan::guest::nvram(xml) else {
-        return Ok(());
-    };
     let root = engine.root;
-    if !root.meta(&path).is_ok_and(|meta| meta.is_file()) {
-        return Ok(());
+    if root.meta(from).is_ok_and(|meta| meta.is_file()) {
+        let mut file = crate::write::open(root, from)?;
+        writer.replace(to, &mut file, &Attributes::new(0o600), None)?;
     }
-    let mut file = crate::write::open(root, &path)?;
-    let private = Attributes::new(0o600);
-    writer.replace(&format!("{directory}/last.fd"), &mut file, &private, None)?;
     Ok(())
 }
 

@@ -16,6 +16,8 @@ const SEED: &str = "/var/lib/libvirt/images/g-seed.iso";
 /// Where the stand-in keeps domains, and the names of those that run.
 const DOMAINS: &str = "/libvirt";
 const ACTIVE: &str = "/active";
+/// A libvirt before 8.9.
+const OLD: &str = "/old";
 
 /// virsh(1), as far as it is asked.
 pub(crate) fn virsh(root: &Path, arguments: &[&str]) -> Output {
@@ -65,6 +67,9 @@ pub(crate) fn virsh(root: &Path, arguments: &[&str]) -> Output {
             )
             .unwrap();
             good(String::new())
+        }
+        ["undefine", "--nvram", "--keep-tpm", _] if root.join(&OLD[1..]).exists() => {
+            bad("command 'undefine' doesn't support option --keep-tpm")
         }
         ["undefine", "--nvram", .., name] => {
             let name = name.strip_prefix("--domain=").unwrap();
@@ -198,6 +203,26 @@ fn the_variables_of_its_firmware_go_with_it_and_are_kept() {
         world.read("/var/lib/passthru/transactions/1/last.fd"),
         "keys"
     );
+}
+
+#[test]
+fn the_state_of_its_tpm_is_kept_where_libvirt_does_not() {
+    let state = "/var/lib/libvirt/swtpm/7/tpm2/tpm2-00.permall";
+    let last = "/var/lib/passthru/transactions/1/last.tpm";
+    for old in [true, false] {
+        let world = World::new();
+        world.apply(&new()).unwrap();
+        world.write(state, "key");
+        let tpm = "  <devices><tpm model='tpm-crb'/></devices>\n";
+        world.write(&format!("{DOMAINS}/g.xml"), &written(tpm));
+        if old {
+            world.write(OLD, "");
+        }
+        world.undo(None).unwrap();
+        assert_eq!(world.exists(last), old);
+        assert!(!old || world.read(last) == "key");
+        assert!(!world.exists(DOMAINS));
+    }
 }
 
 #[test]

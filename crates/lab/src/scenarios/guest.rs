@@ -102,7 +102,9 @@ fn run(lab: &Lab<'_>, story: &Story<'_>) -> Result<()> {
     ensure!(left.trim().is_empty(), "undo left {left}");
     session.report().say("   the guest is gone, and its seed");
     if files {
-        session.agent()?.succeed(&format!("rm {IMAGE}"), SHORT)?;
+        // The guest wrote to its own disk, which is kept.
+        let script = format!("rm {IMAGE} /var/lib/libvirt/images/{NAME}.qcow2");
+        session.agent()?.succeed(&script, SHORT)?;
     }
     session.must_undo_except(&LIBVIRTS)
 }

@@ -49,6 +49,17 @@ pub fn nvram(xml: &str) -> Option<String> {
     path.starts_with('/').then(|| path.into())
 }
 
+/// The directory of this machine in which libvirt keeps the state of a domain's TPM, one of swtpm
+/// (`swtpmStorageDir` in libvirt's src/qemu/qemu_conf.c), if it has one.
+pub fn tpm(xml: &str) -> Option<String> {
+    let document = parse(xml).ok()?;
+    let domain = document.root_element();
+    child(child(domain, "devices")?, "tpm")?;
+    let uuid = child(domain, "uuid")?.text()?.trim();
+    let plain = uuid.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    (plain && !uuid.is_empty()).then(|| alloc::format!("/var/lib/libvirt/swtpm/{uuid}"))
+}
+
 /// The name of a domain as a word of a command, to stand in the place of NAME.
 pub(super) fn command_name(xml: &str) -> String {
     name(xml).map_or_else(|| "NAME".into(), |name| quote::word(&name))

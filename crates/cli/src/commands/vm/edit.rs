@@ -93,7 +93,7 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut Out) -> Result<Outcome
             outcome
         }
         Ok(edited) => {
-            let plan = plan(&before, &edits, &edited);
+            let plan = plan(&facts, &before, &edits, &edited);
             document.changes = plan
                 .changes
                 .iter()

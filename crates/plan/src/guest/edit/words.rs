@@ -2,8 +2,11 @@
 
 use alloc::{format, string::String, vec::Vec};
 
-use super::{super::existing, Edit, Edited, RomWish, Usb};
-use crate::{change::Change, plan::Plan};
+use super::{
+    super::{existing, leave, read::Domain},
+    Edit, Edited, RomWish, Usb,
+};
+use crate::{change::Change, facts::Facts, plan::Plan};
 
 impl Edit {
     /// What is asked for, as it follows "so that".
@@ -38,8 +41,9 @@ impl Edit {
 }
 
 /// The plan that gives the domain that libvirt has as `before` its edited XML; without changes, if the
-/// edits change nothing.
-pub fn plan(before: &str, edits: &[Edit], edited: &Edited) -> Plan {
+/// edits change nothing. The host leaves disks alone that are the guest's now, and no longer those that
+/// are not.
+pub fn plan(facts: &Facts, before: &str, edits: &[Edit], edited: &Edited) -> Plan {
     let name = existing::name(before).unwrap_or_default();
     let mut words: Vec<String> = edits.iter().map(Edit::words).collect();
     let last = words.pop();
@@ -57,7 +61,20 @@ pub fn plan(before: &str, edits: &[Edit], edited: &Edited) -> Plan {
             why,
         });
     }
-    let mut plan = Plan::of_guest(&name, changes, edited.notes.clone());
+    let mut notes = edited.notes.clone();
+    let about_disks = |edit: &Edit| matches!(edit, Edit::AddDisk { .. } | Edit::RemoveDisk(_));
+    if edits.iter().any(about_disks) {
+        let domain = Domain::parse(&edited.xml).ok();
+        let disks = domain.iter().flat_map(|domain| &domain.disks);
+        let paths: Vec<&str> = disks
+            .filter(|disk| disk.device == "disk" && disk.path.starts_with("/dev/"))
+            .map(|disk| disk.path.as_str())
+            .collect();
+        let leave = leave::leave(facts, &name, &paths);
+        changes.splice(0..0, leave.changes);
+        notes.extend(leave.notes);
+    }
+    let mut plan = Plan::of_guest(&name, changes, notes);
     if !plan.changes.is_empty() {
         plan.outcome
             .push("It is that way from its next start on.".into());
