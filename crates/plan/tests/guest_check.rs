@@ -325,7 +325,10 @@ fn what_edit_makes_is_checked_well() {
     let facts = host();
     for (name, xml) in fixtures() {
         let edits = [
-            Edit::AddCard("01:00.0".parse().unwrap()),
+            Edit::AddCard {
+                card: "01:00.0".parse().unwrap(),
+                with: vec![],
+            },
             Edit::Pin {
                 cpus: Some(8),
                 cores: CoreWish::default(),

@@ -238,6 +238,29 @@ fn an_iommu_with_fewer_address_bits_limits_the_guest() {
     };
     let xml = domain(&planned(&facts, &linux));
     assert!(xml.contains("<maxphysaddr mode='passthrough' limit='39'/>"));
+    // libvirt before 9.3, and a schema that cannot be read.
+    let schema = |inside: &str| {
+        format!(
+            "<grammar><define><element name='maxphysaddr'><attribute name='mode'/>{inside}</element></define></grammar>"
+        )
+    };
+    for (schema, limited) in [
+        (schema(""), false),
+        (
+            schema("<optional><attribute name='limit'/></optional>"),
+            true,
+        ),
+        (String::new(), true),
+    ] {
+        let offered = capabilities().with_schema(&schema);
+        let guest = guest::plan(&facts, &linux, Some(&offered)).unwrap();
+        assert_eq!(domain(&guest).contains("maxphysaddr"), limited, "{schema}");
+        let told = guest
+            .notes
+            .iter()
+            .any(|note| note.id == "guest.address-bits");
+        assert_eq!(told, !limited);
+    }
     facts.machine.cpu.physical_bits = Some(39);
     assert!(!domain(&planned(&facts, &linux)).contains("maxphysaddr"));
 }

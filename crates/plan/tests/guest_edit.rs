@@ -44,7 +44,10 @@ fn refused(facts: &Facts, xml: &str, edits: &[Edit]) -> Vec<String> {
 }
 
 fn add_card() -> Edit {
-    Edit::AddCard(CARD.parse().unwrap())
+    Edit::AddCard {
+        card: CARD.parse().unwrap(),
+        with: vec![],
+    }
 }
 
 fn usb(ids: &str) -> Edit {
@@ -234,6 +237,14 @@ fn huge_pages_of_a_size() {
         assert!(got.contains(&format!("<page {after}/>")), "{got}");
         assert_eq!(got.matches("<source type='memfd'/>").count(), 1, "{got}");
     }
+    // A page lies on one of the guest's nodes.
+    let cells = "<cpu><numa><cell id='0' cpus='0' memory='1.5' unit='GiB'/>\
+        <cell id='1' cpus='1' memory='2560' unit='MiB'/></numa></cpu>";
+    let got = edited(
+        &cells.replace("1.5' unit='GiB", "1536' unit='MiB"),
+        PageSize::Largest,
+    );
+    assert!(got.contains(small), "{got}");
     // A size that is there already, and a mount that its owner chose.
     let own = "<hugepages><page size='2048' unit='KiB'/></hugepages><source type='file'/>";
     assert_eq!(
@@ -253,7 +264,7 @@ fn what_is_added_and_taken_away_again_leaves_the_bytes() {
         for (there, back) in pairs() {
             // An element that is opened for it stays open; a root port stays for the next card.
             let opened = name == "crlf.xml" && there == Edit::Hugepages(PageSize::Largest);
-            let port = matches!(there, Edit::AddCard(_)) && !name.starts_with("virt-manager");
+            let port = matches!(there, Edit::AddCard { .. }) && !name.starts_with("virt-manager");
             if opened || port {
                 continue;
             }
@@ -305,11 +316,36 @@ fn a_card_is_put_together_and_completed() {
 }
 
 #[test]
+fn what_goes_with_a_card_goes_in_one_go() {
+    let facts = host();
+    let xml = fixture("virt-manager-windows11.xml");
+    let card: passthru_plan::Selector = CARD.parse().unwrap();
+    let others = facts.functions.iter().filter(|f| {
+        f.address.slot() != card.address.slot()
+            && !f.class.is_bridge()
+            && facts.uses_of(f.address).next().is_none()
+    });
+    let given = others.filter_map(|other| {
+        let with = vec![passthru_plan::Selector::at(other.address)];
+        let both = [Edit::AddCard { card, with }];
+        let after = edit(&facts, &xml, &both).ok()?.xml;
+        assert_eq!(edit(&facts, &after, &both).unwrap().xml, after);
+        let alone = done(&facts, &xml, &[add_card()]);
+        assert_eq!(hostdevs(&after).len(), hostdevs(&alone).len() + 1);
+        Some(())
+    });
+    assert!(given.count() > 0);
+}
+
+#[test]
 fn what_the_host_cannot_give_is_refused() {
     let facts = host();
     let xml = fixture("virt-manager-windows11.xml");
     let no = |edit: Edit| refused(&facts, &xml, &[edit]);
-    let card = |at: &str| Edit::AddCard(at.parse().unwrap());
+    let card = |at: &str| Edit::AddCard {
+        card: at.parse().unwrap(),
+        with: vec![],
+    };
     assert_eq!(no(card("7f:00.0")), ["guest.card.unknown"]);
     assert_eq!(no(card("01:00.0=1234:5678")), ["guest.card.changed"]);
     assert_eq!(
@@ -475,7 +511,7 @@ proptest! {
         let (gone, _) = difference(&xml, &after);
         prop_assert!(gone.is_empty(), "{:?}", gone);
         let same = done(&facts, &after, &[back]);
-        if !matches!(there, Edit::AddCard(_)) {
+        if !matches!(there, Edit::AddCard { .. }) {
             prop_assert_eq!(same, xml);
         }
     }

@@ -38,9 +38,25 @@ pub struct Capabilities {
     pub tpm: bool,
     /// QEMU has SPICE.
     pub spice: bool,
+    /// libvirt cannot limit the guest's address bits (before 9.3); only its schema tells.
+    pub no_address_limit: bool,
 }
 
 impl Capabilities {
+    /// Adds what only libvirt's schema tells (schemas/cputypes.rng): whether `<maxphysaddr>` has a
+    /// limit. A text that is no schema tells nothing.
+    #[must_use]
+    pub fn with_schema(mut self, schema: &str) -> Self {
+        if let Ok(document) = Document::parse(schema) {
+            self.no_address_limit = !document
+                .descendants()
+                .filter(|node| node.attribute("name") == Some("maxphysaddr"))
+                .flat_map(|node| node.descendants())
+                .any(|node| node.attribute("name") == Some("limit"));
+        }
+        self
+    }
+
     /// Reads an answer. What it does not name is not offered.
     ///
     /// # Errors
@@ -82,6 +98,7 @@ impl Capabilities {
                 .contains("yes"),
             tpm: values(device("tpm"), "backendModel").contains("emulator"),
             spice: values(device("graphics"), "type").contains("spice"),
+            no_address_limit: false,
         })
     }
 }

@@ -59,6 +59,19 @@ pub fn plan(
     let (Some(cpus), Some(memory), true) = (cpus, memory, draft.refusals.is_empty()) else {
         return Err(draft.refusals);
     };
+    let mut address_bits = address_bits(facts);
+    if offered.is_some_and(|offered| offered.no_address_limit)
+        && let Some(bits) = address_bits.take()
+    {
+        draft.note(
+            "guest.address-bits",
+            format!(
+                "The IOMMU has {bits} address bits, fewer than the processor, and libvirt of this host \
+                 cannot tell the guest (9.3 can). If the guest does not start or its card does not \
+                 work (\"VFIO_MAP_DMA failed\" in libvirt's log), that is why."
+            ),
+        );
+    }
     let drivers = !wish.os.is_windows() || wish.virtio_win.is_some();
     Ok(Guest {
         name: wish.name.clone(),
@@ -67,7 +80,7 @@ pub fn plan(
         topology: cpus.topology,
         cache: cpus.cache,
         topoext: xml::topoext(cpus.topology, facts.machine.cpu.vendor),
-        address_bits: address_bits(facts),
+        address_bits,
         without: if wish.nested {
             None
         } else {

@@ -65,7 +65,10 @@ pub fn fixtures() -> Vec<(String, String)> {
 }
 
 fn card() -> Edit {
-    Edit::AddCard("01:00.0".parse().unwrap())
+    Edit::AddCard {
+        card: "01:00.0".parse().unwrap(),
+        with: vec![],
+    }
 }
 
 /// What asks for something, and what takes it back.
@@ -118,7 +121,7 @@ pub fn every_edit() -> Vec<(Vec<Edit>, Vec<&'static str>)> {
     let mut all: Vec<(Vec<Edit>, Vec<&'static str>)> = Vec::new();
     for (there, back) in pairs() {
         let touches = match &there {
-            Edit::AddCard(_) => vec![hostdev, port],
+            Edit::AddCard { .. } => vec![hostdev, port],
             Edit::AddUsb(_) => vec![hostdev],
             Edit::AddDisk { .. } => vec!["/domain/devices/disk"],
             Edit::Hugepages(_) => vec!["/domain/memoryBacking"],

@@ -38,6 +38,9 @@ pub(crate) struct Card {
     /// `01:00.0=10de:1f08`. All of its functions go. May be repeated, as may the others.
     #[arg(long, value_name = "ADDR[=IDS]")]
     pub(crate) add_gpu: Vec<Selector>,
+    /// Another function to give it with a card, such as one of the card's group. May be repeated.
+    #[arg(long, value_name = "ADDR[=IDS]", requires = "add_gpu")]
+    pub(crate) with: Vec<Selector>,
     /// Take a card away.
     #[arg(long, value_name = "ADDR")]
     pub(crate) remove_gpu: Vec<Address>,

@@ -199,7 +199,12 @@ fn edits(args: &Args, host: &Host) -> Vec<Edit> {
     }));
     edits.extend(devices.remove_disk.iter().cloned().map(Edit::RemoveDisk));
     edits.extend(devices.remove_evdev.iter().cloned().map(Edit::RemoveEvdev));
-    edits.extend(card.add_gpu.iter().copied().map(Edit::AddCard));
+    // What goes with the cards goes with the first: the others find it there.
+    let mut with = Some(card.with.clone());
+    edits.extend(card.add_gpu.iter().map(|&card| Edit::AddCard {
+        card,
+        with: with.take().unwrap_or_default(),
+    }));
     edits.extend(card.no_rom.iter().copied().map(Edit::NoRom));
     edits.extend(
         card.rom

@@ -210,6 +210,9 @@ const fn screen(args: &New) -> Screen {
     }
 }
 
+/// libvirt's schema of processors, which tells what this version of it can be told.
+const SCHEMA: &str = "/usr/share/libvirt/schemas/cputypes.rng";
+
 /// What libvirt offers, from a file or from this host if it is this machine, and whether it has a
 /// guest of that name.
 #[allow(clippy::type_complexity)]
@@ -235,7 +238,11 @@ fn ask(
         return Ok((Ok(None), exists));
     }
     match libvirt.ask(&capabilities::QUESTION) {
-        Ok(text) => Ok((Capabilities::parse(&text).map(Some), exists)),
+        Ok(text) => {
+            let schema = host.root().text(SCHEMA).unwrap_or_default();
+            let offered = Capabilities::parse(&text).map(|offered| offered.with_schema(&schema));
+            Ok((offered.map(Some), exists))
+        }
         Err(error) if args.dry_run => {
             out.note(&format!("{error}, so what it offers is not known"))?;
             Ok((Ok(None), exists))

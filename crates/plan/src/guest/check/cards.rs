@@ -194,8 +194,8 @@ pub(super) fn groups(view: &View<'_, '_>) -> Option<Finding> {
     } else {
         check.no(
             wrong,
-            "What belongs to the card goes with it: passthru vm edit NAME --add-gpu ADDR. For the \
-             rest passthru plan --gpu ADDR tells what can be done.",
+            "What belongs to the card goes with it: passthru vm edit NAME --add-gpu ADDR, and \
+             --with ADDR for others of its group. passthru plan --gpu ADDR tells whether they can go.",
         )
     })
 }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{Selector, card, pci::Address};
 
-pub(super) fn add(job: &mut Job<'_, '_>, selector: Selector) {
+pub(super) fn add(job: &mut Job<'_, '_>, selector: Selector, with: &[Selector]) {
     if !existing::is_q35(job.domain) {
         job.draft.refuse(
             "guest.edit.machine",
@@ -30,11 +30,14 @@ pub(super) fn add(job: &mut Job<'_, '_>, selector: Selector) {
         return;
     }
     let owned = hostdevs(job.domain);
-    allowed(job, selector, &owned);
+    allowed(job, selector, with, &owned);
     if job.draft.is_refused() {
         return;
     }
-    let functions = card::functions_of(job.facts, selector.address);
+    let mut functions = card::functions_of(job.facts, selector.address);
+    functions.extend(with.iter().map(|other| other.address));
+    functions.sort_unstable();
+    functions.dedup();
     // Where the guest sees the parts of the card that it has.
     let mut ports = Ports::of(job.domain);
     for slot in assign::by_slot(&functions) {
@@ -63,7 +66,12 @@ pub(super) fn add(job: &mut Job<'_, '_>, selector: Selector) {
 }
 
 /// The rules of a new guest, with what this one has already.
-fn allowed(job: &mut Job<'_, '_>, selector: Selector, owned: &[Hostdev<'_, '_>]) {
+fn allowed(
+    job: &mut Job<'_, '_>,
+    selector: Selector,
+    with: &[Selector],
+    owned: &[Hostdev<'_, '_>],
+) {
     let mut wish = Wish::new("edited", Os::Other, 0, selector);
     let known = owned.iter().map(|one| one.host);
     wish.with = known
@@ -73,6 +81,7 @@ fn allowed(job: &mut Job<'_, '_>, selector: Selector, owned: &[Hostdev<'_, '_>])
                 .is_some_and(|f| !f.class.is_bridge())
         })
         .map(Selector::at)
+        .chain(with.iter().copied())
         .collect();
     assign::slots(job.draft, job.facts, &wish);
 }

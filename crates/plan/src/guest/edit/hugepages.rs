@@ -1,15 +1,14 @@
 //! Memory of a domain in huge pages.
 
-use alloc::{format, string::String};
+use alloc::{format, vec::Vec};
 
 use roxmltree::Node;
 
 use super::{
     super::{
         element::Element,
-        existing::{child, children, memory},
+        existing::{self, child, children, memory},
         hugepages::{self, PAGE_1G, PageSize},
-        memory::NodeShare,
         node::scaled,
         plan::refusal,
         xml,
@@ -31,7 +30,9 @@ pub(super) fn add(job: &mut Job<'_, '_>, wanted: PageSize) {
         );
         return;
     };
-    let page = hugepages::page(job.facts, kib, wanted).map_err(|odd| {
+    // Each of the guest's own nodes is whole pages.
+    let parts = cells(job.domain).into_iter().fold(kib, gcd);
+    let page = hugepages::page(job.facts, parts, wanted).map_err(|odd| {
         // The size is the guest's own here, not an argument.
         let more = if odd.id == "guest.memory.odd" {
             " virsh setmaxmem NAME SIZE --config."
@@ -60,21 +61,31 @@ pub(super) fn add(job: &mut Job<'_, '_>, wanted: PageSize) {
                 .child(xml::memfd()),
         ),
     }
-    let (size, unit) = if page == PAGE_1G {
-        (1, "GiB")
-    } else {
-        (2, "MiB")
-    };
-    let pages = hugepages::plan(job.facts, page, &[NodeShare { node: None, kib }]);
-    let words: String = pages.words.join(" ");
+    let card = existing::hostdevs(job.domain).first().map(|one| one.host);
     job.draft.note(
         "guest.edit.hugepages",
         format!(
-            "The guest starts only while the host has {} free pages of {size} {unit}. These words on \
-             the host's kernel command line set them aside at boot: {words}.",
-            pages.count
+            "The guest starts only while the host has {} free pages of {}. At every boot it has them \
+             with {}; passthru vm start NAME --allocate-hugepages looks for them when the guest \
+             starts.",
+            kib.div_ceil(page),
+            if page == PAGE_1G { "1 GiB" } else { "2 MiB" },
+            hugepages::set_aside(card, kib, page)
         ),
     );
+}
+
+/// KiB of each of the guest's own memory nodes.
+fn cells(domain: Node<'_, '_>) -> Vec<u64> {
+    let numa = child(domain, "cpu").and_then(|cpu| child(cpu, "numa"));
+    let cells = numa.into_iter().flat_map(|numa| children(numa, "cell"));
+    cells
+        .filter_map(|cell| scaled(cell.attribute("memory")?, cell.attribute("unit")))
+        .collect()
+}
+
+const fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 pub(super) fn remove(job: &mut Job<'_, '_>) {

@@ -37,8 +37,13 @@ pub use words::plan;
 /// One thing that is asked of a domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Edit {
-    /// Give it a card, by any function of it: all of its functions, in one slot of the guest.
-    AddCard(Selector),
+    /// Give it a card: all of its functions, in one slot of the guest.
+    AddCard {
+        /// Any function of it.
+        card: Selector,
+        /// Other functions that go with it, such as those of its group.
+        with: Vec<Selector>,
+    },
     /// Take a card away from it, by any function of it. It need not be in the host any more.
     RemoveCard(Address),
     /// Give it a USB device.
@@ -141,7 +146,7 @@ fn one(facts: &Facts, xml: &str, edit: &Edit, draft: &mut Draft) -> Result<Strin
         draft,
     };
     match edit {
-        Edit::AddCard(selector) => card::add(&mut job, *selector),
+        Edit::AddCard { card, with } => card::add(&mut job, *card, with),
         Edit::RemoveCard(address) => card::remove(&mut job, *address),
         Edit::AddUsb(usb) => usb::add(&mut job, usb),
         Edit::RemoveUsb(usb) => usb::remove(&mut job, usb),

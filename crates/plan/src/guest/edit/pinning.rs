@@ -204,12 +204,30 @@ fn memory(job: &mut Job<'_, '_>, pinning: &Pinning) {
         // Only the guest's own nodes are bound, which stays.
         return;
     };
+    let mode = memory.attribute("mode").unwrap_or("strict");
+    if mode == "interleave" || mode == "strict" && !holds(job, pinning) {
+        job.draft.note(
+            "guest.edit.pin.memory",
+            "Where the guest's memory lies is left as it is (<numatune>): it is spread over nodes on \
+             purpose, or the nodes of its CPUs alone do not hold it. virsh edit changes it.",
+        );
+        return;
+    }
     if memory.attribute("placement") == Some("auto") {
         job.splices.remove_attribute(memory, "placement");
         job.splices.set_attribute(memory, "nodeset", &nodes);
     } else if memory.attribute("nodeset").and_then(existing::cpuset) != existing::cpuset(&nodes) {
         job.splices.set_attribute(memory, "nodeset", &nodes);
     }
+}
+
+/// The nodes of the CPUs hold the guest's memory, and that is certain.
+fn holds(job: &Job<'_, '_>, pinning: &Pinning) -> bool {
+    let total = |id| job.facts.topology.node(id)?.total_kib.value().copied();
+    let all: Option<Vec<u64>> = pinning.nodes.iter().map(|node| total(node.node)).collect();
+    let needed = existing::memory(job.domain);
+    all.zip(needed)
+        .is_some_and(|(all, needed)| needed <= all.iter().sum())
 }
 
 /// What the guest sees of its CPUs: `<cpu>`.

@@ -147,7 +147,8 @@ fn by_port(job: &mut Job<'_, '_>, port: &Port, known: bool) {
                 device.ids,
                 alike.join("; ")
             ),
-            "Give the guest the USB controller of that port whole (passthru devices --all), plug in \
+            "Give the guest the USB controller of that port whole (passthru devices --all; --add-gpu with \
+             its card and --with the controller), plug in \
              another model, or leave only this one plugged in and name it with --add-usb. Newer \
              versions of libvirt know ports.",
         );

@@ -12,7 +12,13 @@ impl Edit {
     /// What is asked for, as it follows "so that".
     pub fn words(&self) -> String {
         match self {
-            Self::AddCard(card) => format!("it owns the card at {}", card.address),
+            Self::AddCard { card, with } => {
+                let mut words = format!("it owns the card at {}", card.address);
+                for other in with {
+                    words.push_str(&format!(" with {}", other.address));
+                }
+                words
+            }
             Self::RemoveCard(card) => format!("the card at {card} is the host's"),
             Self::AddUsb(Usb::Ids(ids)) => format!("it owns the USB device {ids}"),
             Self::AddUsb(Usb::Port { port, .. }) => {
