@@ -88,6 +88,11 @@ impl Error {
         &self.message
     }
 
+    /// Something stood in the way before the first change.
+    pub(crate) fn nothing_changed(&self) -> bool {
+        self.kind == Kind::NothingChanged
+    }
+
     /// Root could do it.
     pub(crate) fn needs_root(&self) -> bool {
         self.kind == Kind::NeedsRoot

@@ -74,7 +74,17 @@ pub(crate) fn undo(
 
 /// Brings an interrupted transaction to one of its two ends, if there is one, and says so.
 pub(crate) fn recover(host: &Host, global: &Global, out: &mut Out) -> Result<Option<Recovered>> {
-    let options = options(0, None);
+    recover_after(host, global, 0, out)
+}
+
+/// The same, once package managers are done, within `wait` seconds.
+pub(crate) fn recover_after(
+    host: &Host,
+    global: &Global,
+    wait: u64,
+    out: &mut Out,
+) -> Result<Option<Recovered>> {
+    let options = options(wait, None);
     let exec = host.exec(global);
     let recovered = {
         let mut shown = Shown::new(out, None);

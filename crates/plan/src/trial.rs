@@ -15,9 +15,8 @@ use crate::{
     verify::{State, verify},
 };
 
-/// Services that a host is lost without: how one logs in, from near and from far. Each is held to
-/// only if it ran before.
-const SERVICES: [&str; 23] = [
+/// Desktops' logins. A host that gives its only picture away does without.
+const DESKTOPS: [&str; 10] = [
     "gdm.service",
     "gdm3.service",
     "sddm.service",
@@ -28,6 +27,11 @@ const SERVICES: [&str; 23] = [
     "xdm.service",
     "cosmic-greeter.service",
     "plasmalogin.service",
+];
+
+/// Services that a host is lost without: how one logs in, from near and from far. Each is held to
+/// only if it ran before.
+const SERVICES: [&str; 13] = [
     "ssh.service",
     "sshd.service",
     "dropbear.service",
@@ -43,6 +47,9 @@ const SERVICES: [&str; 23] = [
     "dbus.service",
 ];
 
+/// Beginnings of units that serve NVIDIA's driver, and fail without a card that it has.
+const OF_NVIDIA: [&str; 3] = ["nvidia-", "dcgm", "nv-hostengine"];
+
 /// The running system is a trial boot.
 pub fn is_running(facts: &Facts) -> bool {
     rules::trial_is_running(facts)
@@ -57,6 +64,10 @@ pub fn judge(facts: &Facts, tried: &Plan) -> Vec<Finding> {
     if let Some(trial) = &tried.trial {
         let judge = Judge {
             tried,
+            no_nvidia: !facts
+                .functions
+                .iter()
+                .any(|f| f.driver.as_deref() == Some("nvidia")),
             before: &trial.baseline,
             now: &facts.health,
         };
@@ -165,11 +176,19 @@ fn no(answer: &mut Finding, evidence: impl IntoIterator<Item = String>) {
 
 struct Judge<'a> {
     tried: &'a Plan,
+    /// The host has no card left for NVIDIA's driver.
+    no_nvidia: bool,
     before: &'a Health,
     now: &'a Health,
 }
 
 impl Judge<'_> {
+    /// That this unit is gone is what giving the card away means.
+    fn is_given_up(&self, unit: &str) -> bool {
+        self.tried.intent.headless && DESKTOPS.contains(&unit)
+            || self.no_nvidia && OF_NVIDIA.iter().any(|begin| unit.starts_with(begin))
+    }
+
     /// Answers with what `missing` finds between what was measured before and now.
     fn compare<T>(
         &self,
@@ -236,7 +255,11 @@ impl Judge<'_> {
             |before, now| {
                 before
                     .iter()
-                    .filter(|name| SERVICES.contains(&name.as_str()) && !now.contains(name))
+                    .filter(|name| {
+                        let held = [&SERVICES[..], &DESKTOPS].concat();
+                        held.contains(&name.as_str()) && !now.contains(name)
+                    })
+                    .filter(|name| !self.is_given_up(name))
                     .map(|name| format!("{name} ran before and does not run now"))
                     .collect()
             },
@@ -255,7 +278,7 @@ impl Judge<'_> {
             |health| &health.failed_units,
             |before, now| {
                 now.iter()
-                    .filter(|name| !before.contains(name))
+                    .filter(|name| !before.contains(name) && !self.is_given_up(name))
                     .map(|name| format!("{name} failed"))
                     .collect()
             },

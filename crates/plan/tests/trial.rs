@@ -8,8 +8,8 @@ use passthru_plan::{
     facts::Health,
     intent::TrialBoot,
     plan::{keep, plan},
-    trial, verify,
-    verify::State,
+    trial,
+    verify::{State, verify},
 };
 
 const CUSTOM: &str = "/boot/grub/custom.cfg";
@@ -190,6 +190,32 @@ fn what_broke_is_named() {
     assert!(trial::decided(&trial::judge(&other, &first)));
 }
 
+/// What lives off the card goes with it, and nothing else does.
+#[test]
+fn what_served_the_card_may_be_gone() {
+    let facts = host();
+    let no = |headless, unit: &str, nvidia: bool| {
+        let intent = passthru_plan::Intent {
+            headless,
+            ..gpu("01:00.0")
+        };
+        let plan = plan(&facts, &intent);
+        let mut now = tried(&facts, &plan);
+        now.health.failed_units = names(&["old.service", unit]);
+        if nvidia {
+            now.functions[0].driver = Some("nvidia".into());
+        }
+        let checks = trial::judge(&now, &plan);
+        let failed = checks.iter().find(|c| c.id == "trial.failed-units");
+        failed.expect("it is asked").status == Status::No
+    };
+    assert!(!no(false, "nvidia-persistenced.service", false));
+    assert!(no(false, "nvidia-persistenced.service", true));
+    assert!(no(false, "gdm.service", false));
+    assert!(!no(true, "gdm.service", false));
+    assert!(no(true, "ssh.service", false));
+}
+
 #[test]
 fn a_screen_of_the_card_itself_may_go_dark() {
     let mut facts = host();
@@ -258,4 +284,117 @@ fn a_word_that_nothing_overrules_is_not_on_the_trial_entry() {
     assert!(!now.contains(&"/etc/default/grub"), "not before the trial");
     let entry = applied(&facts, &plan);
     assert!(!entry.text(CUSTOM).unwrap().contains("iommu=off"));
+    // With the IOMMU on nothing says any more that the word was in the way.
+    let now = with_groups(&tried(&facts, &plan));
+    must_be_kept(&now, &plan, "iommu=off");
+}
+
+/// The IOMMU is on, and every slot is a group.
+fn with_groups(facts: &Facts) -> Facts {
+    let mut facts = facts.clone();
+    let before = debian();
+    facts.iommu = before.iommu.clone();
+    for f in &mut facts.functions {
+        f.group = before.function(f.address).and_then(|f| f.group);
+    }
+    regroup(&mut facts);
+    facts
+}
+
+/// The trial that runs is as planned, and what keeps it takes `word` out of the defaults.
+fn must_be_kept(now: &Facts, tried: &Plan, word: &str) {
+    let verified = verify(now, &tried.intent);
+    assert_eq!(verified.drift, [""; 0]);
+    assert_eq!(verified.state, State::Done);
+    let (after, _) = kept(now, tried);
+    assert!(
+        !after
+            .text("/etc/default/grub")
+            .expect("defaults")
+            .contains(word)
+    );
+    assert!(after.text(SERVICE).is_none());
+}
+
+/// A guide's list that lost the race against another driver acts in the trial boot.
+#[test]
+fn a_list_that_was_dormant_goes_when_the_trial_is_kept() {
+    let mut facts = host();
+    let card = facts.function("01:00.0".parse().unwrap()).unwrap();
+    let word = format!("vfio-pci.ids={}", card.ids);
+    assert!(!card.is_on_vfio());
+    for (path, from) in [
+        ("/boot/grub/grub.cfg", " quiet"),
+        ("/etc/default/grub", "quiet"),
+    ] {
+        let text = facts.text(path).unwrap();
+        let text = text.replace(from, &format!("{from} {word}"));
+        write(&mut facts, path, &text);
+    }
+    facts.kernel.cmdline = Measured::Value(format!("root=UUID=1 ro quiet {word}"));
+    let plan = plan(&facts, &gpu("01:00.0"));
+    assert_eq!(plan.refusals, []);
+    must_be_kept(&tried(&facts, &plan), &plan, &word);
+}
+
+/// What is tried is what starts afterwards.
+#[test]
+fn the_entry_that_starts_by_default_is_tried() {
+    let old = "menuentry 'Debian, old' $menuentry_id_option 'gnulinux-old-advanced-1' {\n\
+        \tlinux\t/boot/vmlinuz-5.10 root=UUID=1 ro quiet\n\tinitrd\t/boot/initrd.img-5.10\n}\n";
+    let tries = |default: &str, running: &str| {
+        let mut facts = host();
+        let menu = facts
+            .text("/boot/grub/grub.cfg")
+            .expect("a menu")
+            .to_owned();
+        write(&mut facts, "/boot/grub/grub.cfg", &format!("{menu}{old}"));
+        let defaults = facts
+            .text("/etc/default/grub")
+            .expect("defaults")
+            .to_owned();
+        let other = format!("GRUB_DEFAULT={default}");
+        write(
+            &mut facts,
+            "/etc/default/grub",
+            &defaults.replace("GRUB_DEFAULT=0", &other),
+        );
+        facts.kernel.release = Some(running.into());
+        let plan = plan(&facts, &gpu("01:00.0"));
+        let custom = applied(&facts, &plan);
+        custom
+            .text(CUSTOM)
+            .expect("a trial")
+            .contains("vmlinuz-5.10")
+    };
+    let newest = host().kernel.release.expect("a release");
+    assert!(tries("gnulinux-old-advanced-1", &newest));
+    assert!(tries("\"Debian, old\"", &newest));
+    assert!(tries("saved", "5.10"));
+    assert!(!tries("saved", &newest));
+    assert!(!tries("0", "5.10"));
+    assert!(!tries("nothing-that-is-there", "5.10"));
+}
+
+/// The trial entry starts the kernel that was the default when it was made.
+#[test]
+fn a_kernel_that_came_meanwhile_is_no_reason_to_take_back() {
+    let facts = host();
+    let plan = plan(&facts, &gpu("01:00.0"));
+    let mut now = tried(&facts, &plan);
+    let menu = now.text("/boot/grub/grub.cfg").unwrap().to_owned();
+    assert!(menu.contains("vmlinuz-"));
+    write(
+        &mut now,
+        "/boot/grub/grub.cfg",
+        &menu.replacen("root=UUID=1", "root=UUID=1 newer", 1),
+    );
+    let verified = verify(&now, &plan.intent);
+    assert_eq!(verified.drift, [""; 0]);
+    // Before the reboot it is still to be made.
+    let mut before = applied(&facts, &plan);
+    let menu = now.text("/boot/grub/grub.cfg").unwrap().to_owned();
+    write(&mut before, "/boot/grub/grub.cfg", &menu);
+    let again = passthru_plan::plan(&before, &plan.intent);
+    assert!(edits(&again).contains(&CUSTOM));
 }

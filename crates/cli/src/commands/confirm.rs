@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::{
     args::{self, Global},
+    cancel::Cancel,
     error::{Error, Outcome, Result},
     host::{self, Host},
     out::Out,
@@ -25,6 +26,11 @@ use crate::{
 const BOOT: Duration = Duration::from_secs(300);
 /// How long after that what worked before may take to work again: networks come late.
 const LATE: Duration = Duration::from_secs(90);
+
+/// How often the service tries to keep a trial that something is in the way of.
+const TRIES: u32 = 6;
+/// How long it waits in between.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// `confirm --json`.
 #[derive(Serialize)]
@@ -59,7 +65,8 @@ enum State {
 
 pub(super) fn run(args: &args::Confirm, global: &Global, out: &mut Out) -> Result<Outcome> {
     let host = host::writing(global, "confirm")?;
-    transaction::recover(&host, global, out)?;
+    let wait = if args.at_boot { args.wait } else { 0 };
+    transaction::recover_after(&host, global, wait, out)?;
     let Some(record) = transaction::on_trial(&host)? else {
         return nothing(out);
     };
@@ -85,7 +92,11 @@ pub(super) fn run(args: &args::Confirm, global: &Global, out: &mut Out) -> Resul
     }
     let (facts, checks) = if args.at_boot {
         boot::wait_for_rest(host.exec(global).as_ref(), BOOT);
-        settled(&host, global, &record)?
+        let settled = settled(&host, global, &record)?;
+        if !trial.is_pending()? {
+            return nothing(out);
+        }
+        settled
     } else {
         let checks = judge::judge(&facts, &record.plan);
         (facts, checks)
@@ -95,12 +106,10 @@ pub(super) fn run(args: &args::Confirm, global: &Global, out: &mut Out) -> Resul
         out.blank()?;
     }
     if judge::proved(&checks) || args.anyway {
-        match trial.keep(&facts, &checks, out) {
-            Err(error) if args.at_boot => {
-                let reason = format!("it could not be made permanent: {}", error.message());
-                trial.take_back(&reason, &checks, true, out)
-            }
-            other => other,
+        if args.at_boot {
+            trial.keep_or_take_back(facts, &checks, out)
+        } else {
+            trial.keep(&facts, &checks, out)
         }
     } else if args.at_boot {
         let reason = format!("the trial boot failed: {}", complaints(&checks));
@@ -224,6 +233,43 @@ fn not_proved(host: &Host, record: &Record, checks: &[Finding], out: &mut Out) -
 }
 
 impl Trial<'_> {
+    /// It is still undecided: its owner may have kept it, or taken it back, meanwhile.
+    fn is_pending(&self) -> Result<bool> {
+        let now = transaction::on_trial(self.host)?;
+        Ok(now.is_some_and(|record| record.number == self.record.number))
+    }
+
+    /// Makes the change permanent, or takes it back if that fails. What stands in the way before
+    /// anything is changed (another passthru at work) is given time to go.
+    fn keep_or_take_back(
+        &self,
+        mut facts: Facts,
+        checks: &[Finding],
+        out: &mut Out,
+    ) -> Result<Outcome> {
+        let stop = Cancel::catch()?;
+        for left in (0..TRIES).rev() {
+            let error = match self.keep(&facts, checks, out) {
+                Err(error) => error,
+                kept => return kept,
+            };
+            if !self.is_pending()? {
+                return nothing(out);
+            }
+            // The host goes down: the next boot decides.
+            if stop.asked() {
+                return Err(error);
+            }
+            if left == 0 || !error.nothing_changed() {
+                let reason = format!("it could not be made permanent: {}", error.message());
+                return self.take_back(&reason, checks, true, out);
+            }
+            thread::sleep(AGAIN);
+            facts = self.host.facts_with_health(self.global)?;
+        }
+        Ok(Outcome::No)
+    }
+
     /// Makes the change permanent.
     fn keep(&self, facts: &Facts, checks: &[Finding], out: &mut Out) -> Result<Outcome> {
         let (host, record) = (self.host, self.record);
@@ -267,7 +313,17 @@ impl Trial<'_> {
     ) -> Result<Outcome> {
         let number = self.record.number;
         let why = Some(reason);
-        let undone = transaction::undo(self.host, self.global, number, why, self.wait, out);
+        let undone = match transaction::undo(self.host, self.global, number, why, self.wait, out) {
+            // Somebody is at work on the host. It stays up: its default entry is the one from before.
+            Err(error) if error.nothing_changed() => {
+                return if self.is_pending()? {
+                    Err(error)
+                } else {
+                    nothing(out)
+                };
+            }
+            other => other,
+        };
         if !out.is_json() && undone.is_ok() {
             out.line(
                 &Line::new()

@@ -63,6 +63,52 @@ impl Entry {
     }
 }
 
+/// The entry that GRUB starts for this `default` (GRUB's manual, "default"): numbers, titles or ids,
+/// from the outermost submenu on, with `>` in between. A submenu's own id is not known here; the
+/// entry's below it is enough.
+pub fn by_default<'a>(entries: &'a [Entry], default: &str) -> Option<&'a Entry> {
+    let mut left: Vec<&Entry> = entries.iter().collect();
+    let parts: Vec<&str> = default.split('>').map(str::trim).collect();
+    for (depth, part) in parts.iter().enumerate() {
+        // What is in one submenu stands together.
+        let mut places: Vec<Vec<&Entry>> = Vec::new();
+        for entry in left {
+            let title = entry.titles.get(depth)?;
+            let leaf = entry.titles.len() == depth + 1;
+            match places.last_mut() {
+                Some(place)
+                    if !leaf
+                        && place[0].titles.len() > depth + 1
+                        && place[0].titles[depth] == *title =>
+                {
+                    place.push(entry);
+                }
+                _ => places.push(Vec::from([entry])),
+            }
+        }
+        let found = match part.parse::<usize>() {
+            Ok(number) => places.into_iter().nth(number),
+            Err(_) => places.into_iter().find(|place| {
+                let leaf = place[0].titles.len() == depth + 1;
+                place[0].titles[depth] == *part || leaf && place[0].id.as_deref() == Some(part)
+            }),
+        };
+        match found {
+            Some(place) if place[0].titles.len() == depth + 1 => {
+                return (depth + 1 == parts.len()).then_some(place[0]);
+            }
+            Some(place) => left = place,
+            None => {
+                let last = parts.last()?;
+                return entries
+                    .iter()
+                    .find(|entry| entry.id.as_deref() == Some(last));
+            }
+        }
+    }
+    None
+}
+
 /// The menu entries of a configuration, in order.
 pub fn entries(text: &str) -> Vec<Entry> {
     // One frame for each open brace: an entry, a submenu's title, or any other block.
@@ -245,6 +291,31 @@ fn after_second_word(line: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_default_is_named_in_every_way() {
+        let text = "menuentry 'A' --id a {\n linux /1\n}\n\
+            submenu 'Advanced' $menuentry_id_option 'adv' {\n\
+            menuentry 'A, new' --id a-new {\n linux /1\n}\n\
+            menuentry 'A, old' --id a-old {\n linux /2\n}\n}\n\
+            menuentry 'B' --id b {\n linux /3\n}\n";
+        let all = entries(text);
+        let title = |default| by_default(&all, default).map(Entry::title);
+        for (default, wanted) in [
+            ("0", "A"),
+            ("1>1", "A, old"),
+            ("Advanced>A, old", "A, old"),
+            ("adv>a-old", "A, old"),
+            ("2", "B"),
+            ("b", "B"),
+            ("B", "B"),
+        ] {
+            assert_eq!(title(default), Some(wanted), "{default}");
+        }
+        for none in ["saved", "1", "7", "1>7", "0>0", "", "Advanced"] {
+            assert_eq!(title(none), None, "{none}");
+        }
+    }
     use proptest::prelude::*;
 
     const CFG: &str = r#"

@@ -14,6 +14,7 @@ use super::{
     fate::Fate,
     generator::rules,
     loader::{self, grub},
+    trial,
 };
 use crate::{
     change::Change,
@@ -144,8 +145,25 @@ pub(in crate::rules) fn is_shadowed(facts: &Facts, path: &str) -> bool {
 }
 
 impl IdsSource {
+    /// The word of a kernel command line that it is.
+    fn word(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Grub { word, .. } | Kind::Line { word } => Some(word),
+            Kind::Modprobe { .. } | Kind::InitramfsModules | Kind::Other => None,
+        }
+    }
+
+    /// A trial in progress found it dormant before; `None` where none tells.
+    fn was_dormant(&self, facts: &Facts) -> Option<bool> {
+        let (off, word) = trial::off_of(facts).zip(self.word())?;
+        Some(off.iter().any(|off| off == word))
+    }
+
     /// It names a function that another driver has: at least in part it does not act today.
     pub(crate) fn is_dormant(&self, facts: &Facts) -> bool {
+        if let Some(was) = self.was_dormant(facts) {
+            return was;
+        }
         self.names(facts, |f| {
             f.driver
                 .as_deref()
@@ -155,7 +173,7 @@ impl IdsSource {
 
     /// It names a function that is on vfio-pci.
     pub(super) fn acts(&self, facts: &Facts) -> bool {
-        self.names(facts, Function::is_on_vfio)
+        self.was_dormant(facts) != Some(true) && self.names(facts, Function::is_on_vfio)
     }
 
     fn names(&self, facts: &Facts, is: impl Fn(&Function) -> bool) -> bool {
@@ -260,6 +278,15 @@ pub(super) fn grub_words(draft: &Draft<'_>) -> Vec<GrubWord> {
                 _ => None,
             }
         })
+        .collect()
+}
+
+/// Words that are lists which do not act today, and go.
+pub(super) fn dormant_words(draft: &Draft<'_>) -> Vec<String> {
+    foreign_ids(draft.facts)
+        .into_iter()
+        .filter(|source| source.fate(draft) != Fate::Stays && source.is_dormant(draft.facts))
+        .filter_map(|source| source.word().map(String::from))
         .collect()
 }
 

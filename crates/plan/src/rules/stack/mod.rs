@@ -25,6 +25,7 @@ use crate::{
     intent::TrialBoot,
     measured::Measured,
     plan::{BoundFunction, Trial},
+    text::kargs,
 };
 
 /// What the stack's rules decided.
@@ -87,6 +88,15 @@ fn staged(
     let facts = draft.facts;
     let trial_words = trial::words(facts);
     let steps = loader::steps(draft, &words, &trial_words, &images);
+    // Other loaders have copies that no generator writes to; initramfs-tools writes beside and renames.
+    let in_place =
+        facts.boot.generator.is(&Generator::Dracut) && loader::is_by_grub_defaults(facts);
+    if in_place && !images.is_empty() && stage == Stage::Apply {
+        draft.notice(
+            "initramfs.in-place",
+            "dracut writes an image over the one that is there. If the power goes in those seconds, that kernel does not start: choose another kernel in the boot menu, and everything is taken back. With only one kernel, have a rescue medium at hand.",
+        );
+    }
     let mut first = repairs;
     first.extend(steps.before);
     first.extend(images);
@@ -195,7 +205,7 @@ fn on_trial(
     }
     Some((
         trial.entry,
-        trial::units(facts, program, words),
+        trial::units(facts, program, words, &goes_for_good(draft)),
         trial.changes,
     ))
 }
@@ -214,8 +224,25 @@ pub(crate) fn generator_refusals(facts: &Facts) -> Vec<crate::plan::Refusal> {
     draft.refusals
 }
 
+/// Words that go because of how the host is before the trial.
+fn goes_for_good(draft: &Draft<'_>) -> Vec<String> {
+    let facts = draft.facts;
+    let lines = loader::configured(facts);
+    let mut words: Vec<String> = words_to_remove(draft)
+        .into_iter()
+        .filter(|word| lines.iter().any(|line| kargs::has_word(line, word)))
+        .map(String::from)
+        .collect();
+    words.extend(foreign::dormant_words(draft));
+    words
+}
+
 /// Words that turn the IOMMU off for good and have to go.
 fn words_to_remove(draft: &Draft<'_>) -> Vec<&'static str> {
+    if let Some(off) = trial::off_of(draft.facts) {
+        let gone = |word: &&str| off.iter().any(|off| off == word);
+        return iommu::OFF_FOR_GOOD.into_iter().filter(gone).collect();
+    }
     if iommu::is_active(draft.facts) {
         return Vec::new();
     }

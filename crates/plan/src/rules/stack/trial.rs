@@ -48,6 +48,8 @@ Wants=passthru-emergency.service
 
 /// Before the words in the service's file.
 const WORDS: &str = "# Words on trial: ";
+/// Before words that the trial entry lacks and that go from the others when it is kept.
+const OFF: &str = "# Words that go: ";
 
 /// Words that only the trial entry carries. `panic=` counts for the kernel, and for the initramfs of
 /// initramfs-tools (initramfs-tools(7)); dracut's needs its own two (dracut.cmdline(7)); the watchdog
@@ -77,10 +79,21 @@ pub(crate) fn is_running(facts: &Facts) -> bool {
 
 /// Words that a trial in progress has put on its entry.
 pub(crate) fn words_of(facts: &Facts) -> Option<Vec<String>> {
+    noted(facts, WORDS)
+}
+
+/// Words that went because of how the host was before the trial, once one is in progress: what is
+/// measured in the trial boot does not tell any more.
+pub(super) fn off_of(facts: &Facts) -> Option<Vec<String>> {
+    words_of(facts)?;
+    Some(noted(facts, OFF).unwrap_or_default())
+}
+
+fn noted(facts: &Facts, beginning: &str) -> Option<Vec<String>> {
     let line = facts
         .text(SERVICE)?
         .lines()
-        .find_map(|line| line.strip_prefix(WORDS))?;
+        .find_map(|line| line.strip_prefix(beginning))?;
     Some(
         kargs::all_words(line)
             .map(|word| word.raw.to_string())
@@ -88,19 +101,24 @@ pub(crate) fn words_of(facts: &Facts) -> Option<Vec<String>> {
     )
 }
 
-/// The files of the service. `program` is passthru itself.
-pub(super) fn units(facts: &Facts, program: &str, words: &[String]) -> Vec<Change> {
+/// The files of the service. `program` is passthru itself, `off` what [`off_of`] reads again.
+pub(super) fn units(facts: &Facts, program: &str, words: &[String], off: &[String]) -> Vec<Change> {
+    let off = if off.is_empty() {
+        String::new()
+    } else {
+        format!("{OFF}{}\n", off.join(" "))
+    };
     let service = format!(
         "\
 # Written by passthru: checks the trial boot and keeps the change, or takes it
 # back. Taken away by: passthru undo
 {WORDS}{}
-[Unit]
+{off}[Unit]
 Description=Keep what passthru changed after a trial boot, or take it back
 StartLimitIntervalSec=0
 [Service]
 Type=exec
-ExecStart={program} confirm --at-boot --wait 600
+ExecStart={program} confirm --at-boot --wait 86400
 # What it started (update-initramfs, grub-mkconfig) must not be killed halfway.
 TimeoutStopSec=15min
 ",

@@ -3,7 +3,7 @@
 
 use alloc::{format, string::String, vec, vec::Vec};
 
-use super::{Trial, grub_layout::Layout};
+use super::{Trial, grub, grub_layout::Layout};
 use crate::{
     change::Change,
     facts::Facts,
@@ -12,8 +12,8 @@ use crate::{
         stack::{edit, foreign, removal, trial as service, words, words_to_remove},
     },
     text::{
-        grub_cfg::{self, Purpose},
-        kargs,
+        grub_cfg::{self, Entry, Purpose},
+        kargs, shell,
     },
 };
 
@@ -44,9 +44,7 @@ pub(super) fn trial(
         ));
     }
     let entries = grub_cfg::entries(config);
-    let entry = entries
-        .iter()
-        .find(|entry| entry.purpose() == Purpose::Normal)
+    let entry = starts_by_default(facts, &entries)
         .ok_or("the boot menu has no normal Linux entry to start from")?;
     let (header, body) = grub_cfg::block(config, entry).ok_or("the boot menu is cut short")?;
 
@@ -87,12 +85,19 @@ pub(super) fn trial(
         "{BEGIN}menuentry {} {options} --id {ID} {{\n{lines}}}\n{END}",
         grub_cfg::quoted(&title)
     );
-    let others = others(facts.text(&custom).unwrap_or_default());
     let mut changes = Vec::new();
+    let there = facts.text(&custom).unwrap_or_default();
+    if service::is_running(facts) && there.contains(BEGIN) {
+        // It has done its work; a kernel that was installed since does not make it another.
+        return Ok(Trial {
+            entry: title,
+            changes,
+        });
+    }
     changes.extend(edit(
         facts,
         &custom,
-        format!("{others}{block}"),
+        format!("{}{block}", others(there)),
         0o600,
         "an entry with the change, for one boot; the default entry and all others stay as they are",
     ));
@@ -121,6 +126,28 @@ pub(super) fn trial(
         entry: title,
         changes,
     })
+}
+
+/// The entry that starts by default: the one that GRUB_DEFAULT names; where the last choice counts
+/// (`saved`), one with the kernel that runs; else the first.
+fn starts_by_default<'a>(facts: &Facts, entries: &'a [Entry]) -> Option<&'a Entry> {
+    let normal = |entry: &&Entry| entry.purpose() == Purpose::Normal;
+    let sources = grub::sources(facts);
+    let texts = sources.iter().filter_map(|path| facts.text(path));
+    let default = shell::evaluate(texts).remove("GRUB_DEFAULT").flatten();
+    let named = match default.as_deref() {
+        Some("saved") => {
+            let release = facts.kernel.release.as_deref();
+            let runs = |entry: &&Entry| {
+                let kernel = entry.kernel.as_deref().zip(release);
+                kernel.is_some_and(|(kernel, release)| kernel.ends_with(&format!("-{release}")))
+            };
+            entries.iter().filter(normal).find(runs)
+        }
+        Some(default) => grub_cfg::by_default(entries, default).filter(normal),
+        None => None,
+    };
+    named.or_else(|| entries.iter().find(normal))
 }
 
 /// GRUB can start an entry once, or why not.

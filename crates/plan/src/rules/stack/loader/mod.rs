@@ -96,7 +96,11 @@ pub(crate) fn way_back(facts: &Facts) -> WayBack {
         return proxmox::WAY_BACK;
     }
     WayBack {
-        choice: "choose the entry \"… without passthru\" in the boot menu, which shows for some seconds",
+        choice: if is_by_grub_defaults(facts) {
+            "choose the entry \"… without passthru\" in the boot menu, which shows for some seconds"
+        } else {
+            "choose the entry \"… without passthru\" in the boot menu"
+        },
         stays: "The boot menu keeps an entry \"… without passthru\" that starts this host as it is today; so does the recovery entry.",
     }
 }
@@ -153,6 +157,15 @@ pub(crate) fn cmdlines(facts: &Facts) -> Vec<(String, String)> {
     } else {
         Vec::new()
     }
+}
+
+/// Every kernel command line that is configured, whoever wrote it.
+pub(super) fn configured(facts: &Facts) -> Vec<String> {
+    let by_grub = grub::foreign_cmdlines(facts)
+        .into_iter()
+        .map(|(_, _, line)| line);
+    let others = cmdlines(facts).into_iter().map(|(_, line)| line);
+    by_grub.chain(others).collect()
 }
 
 /// The loader is one that passthru can configure; else it is refused by name, with what to do with

@@ -165,10 +165,11 @@ pub(super) fn steps(
     menu.refuse_what_stays(draft);
     menu.refuse_kernelstub(draft, &line);
     let visible = draft.intent.trial == TrialBoot::Never;
-    if visible {
+    let steps = menu.steps(&line, words, trial_words, images);
+    if visible || steps.trial.is_err() {
         menu.menu_notice(draft);
     }
-    menu.steps(&line, words, trial_words, images)
+    steps
 }
 
 impl<'a> Menu<'a> {

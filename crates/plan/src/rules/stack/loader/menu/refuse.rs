@@ -63,6 +63,10 @@ impl Menu<'_> {
     /// Says so if the menu, and with it the way back, does not show by itself.
     pub(super) fn menu_notice(&self, draft: &mut Draft<'_>) {
         if self.maker == Maker::Grub {
+            draft.notice(
+                "boot.hidden-menu",
+                "GRUB may not show its menu by itself on this host. To reach the entry \"… without passthru\", press Esc or hold Shift while the host starts, or try it once now.",
+            );
             return;
         }
         let conf = self

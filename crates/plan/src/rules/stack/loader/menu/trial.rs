@@ -131,13 +131,18 @@ impl<'a> Menu<'a> {
             let absent: Vec<String> = words.iter().filter(carried).cloned().collect();
             changes.extend(self.rebuild(&[], &absent, made));
         }
-        changes.extend(edit(
-            self.facts,
-            &self.path(self.trial_name()),
-            text,
-            0o644,
-            "an entry with the change, for one boot; the default entry and all others stay as they are",
-        ));
+        let path = self.path(self.trial_name());
+        // One that runs has done its work; a kernel that was installed since does not make it another.
+        let tried = service::is_running(self.facts) && self.facts.text(&path).is_some();
+        if !tried {
+            changes.extend(edit(
+                self.facts,
+                &path,
+                text,
+                0o644,
+                "an entry with the change, for one boot; the default entry and all others stay as they are",
+            ));
+        }
         let waits = self
             .one_shot()
             .is_some_and(|id| self.file_name(id) == self.trial_name());
