@@ -20,6 +20,7 @@ pub mod facts;
 pub mod finding;
 pub mod guest;
 pub mod intent;
+pub mod leftover;
 pub mod measured;
 pub mod pci;
 pub mod plan;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use passthru_host::transaction::{Record, State};
 use passthru_plan::{
-    Change, Facts, Plan,
+    Change, Facts, Plan, leftover,
     text::{kargs, quote},
 };
 use serde::Serialize;
@@ -76,7 +76,11 @@ pub(super) fn run(args: &args::Undo, global: &Global, out: &mut Out) -> Result<O
         plans.push(undone.plan);
     }
     document.state = "undone";
-    let facts = host.facts(Wanted::devices())?;
+    let facts = host.facts(Wanted {
+        host: true,
+        ..Wanted::devices()
+    })?;
+    document.notes.extend(later(&facts, &host, &plans)?);
     document.reboot = plans.iter().any(|plan| still_running(&facts, &host, plan));
     let reboot = document.reboot;
     if out.is_json() {
@@ -93,6 +97,17 @@ pub(super) fn run(args: &args::Undo, global: &Global, out: &mut Out) -> Result<O
         }
     }
     Ok(transaction::outcome(reboot))
+}
+
+/// Boot entries that came after what was taken back and have its words, if nothing in force has them too.
+fn later(facts: &Facts, host: &Host, plans: &[Plan]) -> Result<Vec<String>> {
+    let records = transaction::history(host, "undo")?;
+    let of_host = |record: &Record| record.state == State::Applied && record.plan.guest.is_none();
+    if records.iter().any(of_host) {
+        return Ok(Vec::new());
+    }
+    let words: Vec<String> = plans.iter().flat_map(|plan| plan.words.clone()).collect();
+    Ok(leftover::entries(facts, &words))
 }
 
 /// Everything in force, the latest first; a trial goes with the transaction that keeps it.
