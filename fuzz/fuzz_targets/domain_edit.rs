@@ -9,6 +9,7 @@ use passthru_plan::{
         check::{RomFiles, check},
         edit::{Edit, edit},
         hugepages::{HostPages, PageSize},
+        passwords,
         spec::Bus,
     },
 };
@@ -38,6 +39,8 @@ fn edits() -> Vec<Edit> {
 
 fuzz_target!(|text: &str| {
     let facts = Facts::default();
+    let hidden = passwords::hidden(text);
+    assert_eq!(passwords::hidden(&hidden), hidden);
     let Ok(same) = edit(&facts, text, &[]) else {
         return;
     };

@@ -11,6 +11,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     iomem::firmware_consoles(&text);
     mountinfo::parse(&text);
     mountinfo::swaps(&text);
+    mountinfo::hugetlbfs(&text);
     os_release::parse(&text);
     procfs::cpuinfo(&text);
     procfs::meminfo(&text);

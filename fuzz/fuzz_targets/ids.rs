@@ -4,5 +4,8 @@ use passthru_plan::text::ids::List;
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let list = List::parse(text);
-    assert_eq!(List::parse(&List::render(&list.entries)).entries, list.entries);
+    assert_eq!(
+        List::parse(&List::render(&list.entries)).entries,
+        list.entries
+    );
 });

@@ -13,6 +13,9 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
         let more = format!("{text}\nHOOKS=(x)");
         // Unless a list above has no end, a list behind it takes its place.
         let lists = mkinitcpio::arrays(&more);
-        assert!(!mkinitcpio::is_scalar(&more, "HOOKS") || lists.values().flatten().any(|word| word.contains("HOOKS")));
+        assert!(
+            !mkinitcpio::is_scalar(&more, "HOOKS")
+                || lists.values().flatten().any(|word| word.contains("HOOKS"))
+        );
     }
 });

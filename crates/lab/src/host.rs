@@ -125,7 +125,7 @@ pub static HOSTS: [Host; 8] = [
     },
     Host {
         name: "iommu-off",
-        about: "an earlier attempt left intel_iommu=off on the kernel command line",
+        about: "an earlier attempt left intel_iommu=off and a list of ids that never acted on the kernel command line",
         iommu: Iommu::Intel,
         display: "virtio-vga",
         gpu: BOCHS,
@@ -134,7 +134,7 @@ pub static HOSTS: [Host; 8] = [
         recipe: &recipe::GRUB_BIOS,
         size: &SMALL,
         guest: false,
-        words: "intel_iommu=off",
+        words: "intel_iommu=off vfio-pci.ids=1234:1111",
     },
     Host {
         name: "amd-no-remap",
