@@ -74,7 +74,8 @@ pub fn furnish(recipe: &Recipe, root: &Path) -> Result<()> {
     Ok(())
 }
 
-fn write(path: &Path, mode: u32, text: &str) -> Result<()> {
+/// Writes a file with its folders.
+pub fn write(path: &Path, mode: u32, text: &str) -> Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
@@ -83,6 +84,7 @@ fn write(path: &Path, mode: u32, text: &str) -> Result<()> {
     Ok(())
 }
 
-fn text(path: &Path) -> Result<&str> {
+/// A path as tools take it in an argument.
+pub fn text(path: &Path) -> Result<&str> {
     Ok(path.to_str().ok_or("the cache's path is not UTF-8")?)
 }

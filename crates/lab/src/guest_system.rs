@@ -5,11 +5,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use crate::command;
-use crate::error::{Context as _, Result};
+use crate::debian::{text, write};
+use crate::error::Result;
 use crate::recipe::Text;
 
 /// The disk's serial number, and so its name in the host: `/dev/disk/by-id/virtio-guest`.
@@ -112,9 +113,10 @@ const END: u64 = SIZE - MIB;
 const SIZE: u64 = 1024 * MIB;
 
 /// Everything that determines the disk.
-pub fn parts() -> [String; 2] {
+pub fn parts() -> [String; 3] {
     [
         include_str!("guest_system.rs"),
+        include_str!("debian.rs"),
         include_str!("../image/guest-cloud.cfg"),
     ]
     .map(str::to_owned)
@@ -228,19 +230,6 @@ fn copy(at: &str, file: &Path, to: &str) -> Result<()> {
     ];
     command::run("mcopy", words)?;
     Ok(())
-}
-
-fn write(path: &Path, mode: u32, text: &str) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    fs::write(path, text).context(|| format!("writing {}", path.display()))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
-    Ok(())
-}
-
-fn text(path: &Path) -> Result<&str> {
-    Ok(path.to_str().ok_or("the cache's path is not UTF-8")?)
 }
 
 #[cfg(test)]

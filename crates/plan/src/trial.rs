@@ -256,8 +256,8 @@ impl Judge<'_> {
                 before
                     .iter()
                     .filter(|name| {
-                        let held = [&SERVICES[..], &DESKTOPS].concat();
-                        held.contains(&name.as_str()) && !now.contains(name)
+                        let login = |list: &[&str]| list.contains(&name.as_str());
+                        (login(&SERVICES) || login(&DESKTOPS)) && !now.contains(name)
                     })
                     .filter(|name| !self.is_given_up(name))
                     .map(|name| format!("{name} ran before and does not run now"))

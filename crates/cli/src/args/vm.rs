@@ -62,6 +62,22 @@ pub(crate) struct Pin {
     pub(crate) cores: cores::Cores,
 }
 
+/// Memory in huge pages.
+#[derive(Debug, Args)]
+#[group(skip)]
+pub(crate) struct Pages {
+    /// Memory in huge pages, which the host sets aside (`passthru apply --hugepages`) or looks for
+    /// when the guest starts (`passthru vm start --allocate-hugepages`).
+    #[arg(
+        long,
+        value_name = "SIZE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "largest"
+    )]
+    pub(crate) hugepages: Option<PageSize>,
+}
+
 /// Sizes of huge pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PageSize {

@@ -76,18 +76,20 @@ pub(super) fn run(args: &args::Undo, global: &Global, out: &mut Out) -> Result<O
         plans.push(undone.plan);
     }
     document.state = "undone";
+    let records = transaction::history(&host, "undo")?;
     let facts = host.facts(Wanted {
-        host: true,
+        // Guests have no words in boot entries.
+        host: plans.iter().any(|plan| !plan.words.is_empty()),
         ..Wanted::devices()
     })?;
-    document.notes.extend(later(&facts, &host, &plans)?);
+    document.notes.extend(later(&facts, &records, &plans));
     document.reboot = plans.iter().any(|plan| still_running(&facts, &host, plan));
     let reboot = document.reboot;
     if out.is_json() {
         out.json(&document)?;
     } else {
         result(&document.notes, &document.transactions, reboot, out)?;
-        let left = everything(&transaction::history(&host, "undo")?);
+        let left = everything(&records);
         if let [latest, ..] = left[..] {
             out.blank()?;
             out.text(&format!(
@@ -100,14 +102,13 @@ pub(super) fn run(args: &args::Undo, global: &Global, out: &mut Out) -> Result<O
 }
 
 /// Boot entries that came after what was taken back and have its words, if nothing in force has them too.
-fn later(facts: &Facts, host: &Host, plans: &[Plan]) -> Result<Vec<String>> {
-    let records = transaction::history(host, "undo")?;
+fn later(facts: &Facts, records: &[Record], plans: &[Plan]) -> Vec<String> {
     let of_host = |record: &Record| record.state == State::Applied && record.plan.guest.is_none();
     if records.iter().any(of_host) {
-        return Ok(Vec::new());
+        return Vec::new();
     }
     let words: Vec<String> = plans.iter().flat_map(|plan| plan.words.clone()).collect();
-    Ok(leftover::entries(facts, &words))
+    leftover::entries(facts, &words)
 }
 
 /// Everything in force, the latest first; a trial goes with the transaction that keeps it.

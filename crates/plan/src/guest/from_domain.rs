@@ -14,7 +14,7 @@ use super::{
     hugepages::{Hugepages, PAGE_1G, PAGE_2M},
     hyperv,
     memory::NodeShare,
-    node::{address, amount, child, scaled},
+    node::{address, amount, child, page_kib, scaled},
     pinning::{CacheMode, GuestNode, GuestTopology},
     plan::refusal,
     spec::{Assigned, Bus, Disk, Format, Guest, Network, Nic, Os, Screen, Slot},
@@ -361,7 +361,7 @@ fn memory(domain: Node<'_, '_>, kib: u64) -> Option<GuestMemory> {
     let pages = child(child(domain, "memoryBacking")?, "hugepages")?;
     let page = child(pages, "page");
     let page_kib = page
-        .and_then(|page| scaled(page.attribute("size")?, page.attribute("unit")))
+        .and_then(page_kib)
         .filter(|size| [PAGE_1G, PAGE_2M].contains(size))
         .unwrap_or(PAGE_2M);
     let tune = child(domain, "numatune").and_then(|tune| child(tune, "memory"));

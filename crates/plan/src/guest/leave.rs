@@ -18,7 +18,7 @@ use crate::{
     },
     plan::{Notice, Plan},
     rules::stack::loader::grub,
-    text::{shell, udev},
+    text::udev,
 };
 
 /// The rules for udisks. Links have been named by then (60-persistent-storage.rules), and udisks
@@ -180,10 +180,7 @@ fn os_prober(facts: &Facts, guest: &str, blocks: &[(&str, &Block)], leave: &mut 
 
 /// GRUB_DISABLE_OS_PROBER is `true`. Whether it is without being set differs between distributions.
 fn is_off(facts: &Facts) -> bool {
-    let sources = grub::sources(facts);
-    let texts = sources.iter().filter_map(|path| facts.text(path));
-    let value = shell::evaluate(texts).remove("GRUB_DISABLE_OS_PROBER");
-    value.flatten().as_deref() == Some("true")
+    grub::value(facts, "GRUB_DISABLE_OS_PROBER").as_deref() == Some("true")
 }
 
 /// The words by which /etc/grub.d/30_os-prober knows what is on `blocks`: the file system's UUID, and
@@ -382,7 +379,7 @@ mod tests {
         fn words_of_the_list_are_safe(uuid: String) {
             if is_uuid(&uuid) {
                 let list = format!("{ASSIGNMENT}\"x {uuid}\"\n");
-                let value = shell::evaluate([list.as_str()]).remove("GRUB_OS_PROBER_SKIP_LIST");
+                let value = crate::text::shell::evaluate([list.as_str()]).remove("GRUB_OS_PROBER_SKIP_LIST");
                 prop_assert_eq!(value.flatten(), Some(format!("x {uuid}")));
             }
         }

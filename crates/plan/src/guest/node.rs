@@ -1,5 +1,7 @@
 //! Elements and attributes of libvirt's XML, read as libvirt reads them.
 
+use alloc::vec::Vec;
+
 use roxmltree::Node;
 
 use crate::{pci::Address, text::cpulist::CpuSet};
@@ -52,6 +54,20 @@ pub(super) fn address(node: Node<'_, '_>) -> Option<Address> {
             ))
         })
         .flatten()
+}
+
+/// KiB of each of a domain's own memory nodes: `<cpu><numa><cell>`.
+pub(super) fn cells(domain: Node<'_, '_>) -> Vec<u64> {
+    let numa = child(domain, "cpu").and_then(|cpu| child(cpu, "numa"));
+    let cells = numa.into_iter().flat_map(|numa| children(numa, "cell"));
+    cells
+        .filter_map(|cell| scaled(cell.attribute("memory")?, cell.attribute("unit")))
+        .collect()
+}
+
+/// KiB of the pages that `<page>` asks for.
+pub(super) fn page_kib(page: Node<'_, '_>) -> Option<u64> {
+    scaled(page.attribute("size")?, page.attribute("unit"))
 }
 
 /// A set of CPUs as libvirt writes it: `0-3,^2`.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use self::elements::{binding, disk, function, interface, os, own_text, pages};
-use super::node::{child, children, cpuset, scaled};
+use super::node::{cells, child, children, cpuset, scaled};
 use crate::{pci::Address, text::cpulist::CpuSet};
 
 /// A text that is no domain, and why.
@@ -212,12 +212,7 @@ impl Domain {
                 .flat_map(|node| children(node, "memnode"))
                 .filter_map(|node| Some((node.attribute("cellid")?.parse().ok()?, binding(node)?)))
                 .collect(),
-            cells: child(root, "cpu")
-                .and_then(|node| child(node, "numa"))
-                .into_iter()
-                .flat_map(|node| children(node, "cell"))
-                .filter_map(|node| scaled(node.attribute("memory")?, node.attribute("unit")))
-                .collect(),
+            cells: cells(root),
             agent: each("channel")
                 .filter_map(|node| child(node, "target"))
                 .find(|node| node.attribute("name") == Some("org.qemu.guest_agent.0"))

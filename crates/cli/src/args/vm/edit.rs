@@ -8,7 +8,7 @@ use passthru_plan::{
     guest::{edit::Port, spec},
 };
 
-use super::{PageSize, cores};
+use super::{Pages, cores};
 
 /// `passthru vm edit`.
 #[derive(Debug, Args)]
@@ -74,18 +74,10 @@ pub(crate) struct Cpus {
     /// Pin nothing.
     #[arg(long)]
     pub(crate) no_pin: bool,
-    /// Memory in huge pages, which the host sets aside or looks for when the guest starts.
-    #[arg(
-        long,
-        value_name = "SIZE",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "largest",
-        conflicts_with = "no_hugepages"
-    )]
-    pub(crate) hugepages: Option<PageSize>,
+    #[command(flatten)]
+    pub(crate) pages: Pages,
     /// Memory in ordinary pages.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "hugepages")]
     pub(crate) no_hugepages: bool,
     #[command(flatten)]
     pub(crate) cores: cores::Cores,

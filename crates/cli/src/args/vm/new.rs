@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use passthru_plan::{Selector, guest::spec};
 
-use super::{Kib, PageSize, cores, memory};
+use super::{Kib, Pages, cores, memory};
 
 /// `passthru vm new`.
 #[derive(Debug, Args)]
@@ -29,16 +29,8 @@ pub(crate) struct New {
     /// Do not pin its CPUs to cores of the host.
     #[arg(long, requires = "cpus", conflicts_with = "hugepages", conflicts_with_all = cores::ALL)]
     pub(crate) no_pin: bool,
-    /// Memory in huge pages, which the host sets aside (`passthru apply --hugepages`) or looks for
-    /// when the guest starts (`passthru vm start --allocate-hugepages`).
-    #[arg(
-        long,
-        value_name = "SIZE",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "largest"
-    )]
-    pub(crate) hugepages: Option<PageSize>,
+    #[command(flatten)]
+    pub(crate) pages: Pages,
     /// Be a machine of the network behind this bridge of the host, instead of libvirt's network
     /// `default`.
     #[arg(long, value_name = "NAME")]

@@ -241,7 +241,11 @@ fn edits(args: &Args, host: &Host) -> Vec<Edit> {
         cores: (&cpus.cores).into(),
     }));
     edits.extend(cpus.no_hugepages.then_some(Edit::NoHugepages));
-    edits.extend(cpus.hugepages.map(|size| Edit::Hugepages(size.into())));
+    edits.extend(
+        cpus.pages
+            .hugepages
+            .map(|size| Edit::Hugepages(size.into())),
+    );
     edits.extend(card.no_screen.then_some(Edit::NoScreen));
     edits
 }

@@ -71,7 +71,7 @@ fn wish(args: &New) -> Result<Wish> {
         cpus: args.cpus,
         pinned: !args.no_pin,
         cores: (&args.cores).into(),
-        hugepages: args.hugepages.map(Into::into),
+        hugepages: args.pages.hugepages.map(Into::into),
         gpu: args.gpu.clone(),
         with: args.with.clone(),
         disks,

@@ -12,7 +12,7 @@ use crate::{
         existing::{self, child, children, cpuset},
         hugepages::{self, PAGE_2M},
         memory::spare,
-        node::scaled,
+        node::page_kib,
     },
 };
 
@@ -124,7 +124,7 @@ pub(super) fn hugepages(view: &View<'_, '_>) -> Option<Finding> {
 /// otherwise, if none is named.
 fn page(pages: Node<'_, '_>, default: Option<u64>) -> Option<u64> {
     match children(pages, "page").next() {
-        Some(page) => scaled(page.attribute("size")?, page.attribute("unit")),
+        Some(page) => page_kib(page),
         None => default.or(Some(PAGE_2M)),
     }
 }

@@ -1,6 +1,6 @@
 //! Memory of a domain in huge pages.
 
-use alloc::{format, vec::Vec};
+use alloc::format;
 
 use roxmltree::Node;
 
@@ -9,7 +9,7 @@ use super::{
         element::Element,
         existing::{self, child, children, memory},
         hugepages::{self, PAGE_1G, PageSize},
-        node::scaled,
+        node::{cells, page_kib},
         plan::refusal,
         xml,
     },
@@ -75,15 +75,6 @@ pub(super) fn add(job: &mut Job<'_, '_>, wanted: PageSize) {
     );
 }
 
-/// KiB of each of the guest's own memory nodes.
-fn cells(domain: Node<'_, '_>) -> Vec<u64> {
-    let numa = child(domain, "cpu").and_then(|cpu| child(cpu, "numa"));
-    let cells = numa.into_iter().flat_map(|numa| children(numa, "cell"));
-    cells
-        .filter_map(|cell| scaled(cell.attribute("memory")?, cell.attribute("unit")))
-        .collect()
-}
-
 const fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
@@ -114,10 +105,9 @@ pub(super) fn remove(job: &mut Job<'_, '_>) {
 }
 
 /// All of them are of that size.
-fn is(pages: Node<'_, '_>, page_kib: u64) -> bool {
+fn is(pages: Node<'_, '_>, kib: u64) -> bool {
     let mut all = children(pages, "page");
-    let size = |page: Node<'_, '_>| scaled(page.attribute("size")?, page.attribute("unit"));
-    all.next().and_then(size) == Some(page_kib) && all.next().is_none()
+    all.next().and_then(page_kib) == Some(kib) && all.next().is_none()
 }
 
 /// Huge pages that need no mount. A source of the user's own stays, unless no huge pages go with it.

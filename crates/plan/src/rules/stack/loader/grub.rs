@@ -85,6 +85,13 @@ pub(crate) fn sources(facts: &Facts) -> Vec<String> {
         .collect()
 }
 
+/// The value that grub-mkconfig finds for the variable `name`, if it is set and can be told.
+pub(crate) fn value(facts: &Facts, name: &str) -> Option<String> {
+    let sources = sources(facts);
+    let texts = sources.iter().filter_map(|path| facts.text(path));
+    shell::evaluate(texts).remove(name).flatten()
+}
+
 /// What GRUB needs done.
 pub(super) fn steps(draft: &mut Draft<'_>, words: &[String], trial_words: &[String]) -> Steps {
     let trial = grub_trial::trial(draft, words, trial_words);

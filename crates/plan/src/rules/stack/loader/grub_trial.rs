@@ -13,7 +13,7 @@ use crate::{
     },
     text::{
         grub_cfg::{self, Entry, Purpose},
-        kargs, shell,
+        kargs,
     },
 };
 
@@ -132,10 +132,7 @@ pub(super) fn trial(
 /// (`saved`), one with the kernel that runs; else the first.
 fn starts_by_default<'a>(facts: &Facts, entries: &'a [Entry]) -> Option<&'a Entry> {
     let normal = |entry: &&Entry| entry.purpose() == Purpose::Normal;
-    let sources = grub::sources(facts);
-    let texts = sources.iter().filter_map(|path| facts.text(path));
-    let default = shell::evaluate(texts).remove("GRUB_DEFAULT").flatten();
-    let named = match default.as_deref() {
+    let named = match grub::value(facts, "GRUB_DEFAULT").as_deref() {
         Some("saved") => {
             let release = facts.kernel.release.as_deref();
             let runs = |entry: &&Entry| {
