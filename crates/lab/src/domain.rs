@@ -126,6 +126,15 @@ done"
         )?)
     }
 
+    /// Whether it runs and never came as far as a login prompt on its console.
+    pub fn hangs(&self, agent: &mut Agent) -> Result<bool> {
+        let script = format!(
+            "[ \"$(virsh domstate {})\" = running ] && ! grep -aq 'login:' {FOLDER}/console",
+            self.name
+        );
+        Ok(agent.run(&script, SHORT)?.status == 0)
+    }
+
     /// What there is to read when something went wrong.
     pub fn last_words(&self, agent: &mut Agent) -> String {
         let name = self.name;

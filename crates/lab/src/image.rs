@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::{Context as _, Result};
 use crate::host::{self, Host};
-use crate::machine::{Console, INITRAMFS, KERNEL, Machine, Parts, Start};
+use crate::machine::{self, Console, INITRAMFS, KERNEL, Machine, Parts, Start};
 use crate::manifest::Manifest;
 use crate::recipe::{Firmware, NESTED};
 use crate::report::Report;
@@ -224,7 +224,7 @@ impl<'a> Images<'a> {
     fn start(&self, host: &Host, disk: &Path, room: &Path, start: &Start<'_>) -> Result<Machine> {
         let payload = room.join("payload");
         payload::write(&payload, &[])?;
-        self.report.watch(Some(room.join("console.log")));
+        self.report.watch(Some(room.join(machine::CONSOLE)));
         let accelerator = &self.accelerator;
         let parts = Parts {
             host,

@@ -42,6 +42,9 @@ pub const SOFTWARE: &str = "tcg,thread=multi";
 const AT_REST: &str = "udevadm settle --timeout=240
 while [ -n \"$(systemctl list-jobs --no-legend)\" ]; do sleep 0.2; done";
 
+/// The console's log in the folder of a machine; all that ran there added to it.
+pub const CONSOLE: &str = "console.log";
+
 /// The names of a kernel and its initramfs in the folder of [`Start::Kernel`].
 pub const KERNEL: &str = "vmlinuz";
 /// See [`KERNEL`].
@@ -96,7 +99,7 @@ impl Machine {
     /// Starts a machine and waits until the host is at rest.
     pub fn start(parts: &Parts<'_>, start: &Start<'_>, console: Console) -> Result<Self> {
         let [agent, control, log] =
-            ["agent", "control", "console.log"].map(|name| parts.folder.join(name));
+            ["agent", "control", CONSOLE].map(|name| parts.folder.join(name));
         for socket in [&agent, &control] {
             match fs::remove_file(socket) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -344,7 +347,7 @@ impl Drop for Machine {
 }
 
 /// Whether the kernel complained of a stall since that byte of the console.
-fn stalled(console: &Path, since: u64) -> bool {
+pub fn stalled(console: &Path, since: u64) -> bool {
     let mut text = Vec::new();
     let read = File::open(console).and_then(|mut console| {
         console.seek(SeekFrom::Start(since))?;

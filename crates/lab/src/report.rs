@@ -27,7 +27,7 @@ pub struct Report {
     scenario: Mutex<String>,
     console: Mutex<Option<PathBuf>>,
     rows: Mutex<Vec<Row>>,
-    death: Mutex<Option<String>>,
+    fault: Mutex<Option<String>>,
 }
 
 impl Report {
@@ -38,7 +38,7 @@ impl Report {
             scenario: Mutex::new(String::new()),
             console: Mutex::new(None),
             rows: Mutex::new(Vec::new()),
-            death: Mutex::new(None),
+            fault: Mutex::new(None),
         }
     }
 
@@ -58,14 +58,14 @@ impl Report {
         lock(&self.console).clone()
     }
 
-    /// The emulator itself died, this way: what was tried on its host is not decided.
-    pub fn emulator_died(&self, how: String) {
-        *lock(&self.death) = Some(how);
+    /// The emulation itself failed, this way: what then fails on its host decides nothing.
+    pub fn emulation_failed(&self, how: String) {
+        *lock(&self.fault) = Some(how);
     }
 
-    /// How the emulator died since this was asked last.
-    pub fn death(&self) -> Option<String> {
-        lock(&self.death).take()
+    /// How the emulation failed since this was asked last.
+    pub fn fault(&self) -> Option<String> {
+        lock(&self.fault).take()
     }
 
     /// One line of progress with the time since the start.
@@ -170,6 +170,27 @@ pub fn last_lines(path: &Path, count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
+/// What a kernel says when it is in trouble.
+const COMPLAINTS: [&str; 6] = [
+    "BUG:",
+    "Oops",
+    "Kernel panic",
+    "detected stalls",
+    "timer doesn't work",
+    "Rebooting in",
+];
+
+/// The first such lines of a console log, over all boots.
+pub fn complaints(path: &Path, most: usize) -> Vec<String> {
+    let bytes = std::fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    text.lines()
+        .filter(|line| COMPLAINTS.iter().any(|words| line.contains(words)))
+        .take(most)
+        .map(printable)
+        .collect()
+}
+
 /// Drops escape sequences and control bytes.
 fn printable(line: &str) -> String {
     let mut clean = String::new();
@@ -199,6 +220,19 @@ mod tests {
             printable("[\x1b[0;32m  OK  \x1b[0m] Reached\x07 it\r"),
             "[  OK  ] Reached it"
         );
+    }
+
+    #[test]
+    fn a_kernels_complaints_are_found_in_a_long_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let console = folder.path().join("console");
+        let calm = "[    1.0] all is well\n".repeat(10_000);
+        let panic = "[    0.04] Kernel panic - not syncing: \x1b[1mno\x1b[0m root\r\n";
+        std::fs::write(&console, format!("{calm}{panic}{calm}{panic}")).unwrap();
+        let line = "[    0.04] Kernel panic - not syncing: no root";
+        assert_eq!(complaints(&console, 9), [line, line]);
+        assert_eq!(complaints(&console, 1), [line]);
+        assert_eq!(complaints(Path::new("/nowhere"), 9), [""; 0]);
     }
 
     #[test]

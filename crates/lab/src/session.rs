@@ -10,7 +10,7 @@ use crate::agent::{Agent, Output, quote};
 use crate::error::{Context as _, Result};
 use crate::host::{CardFunction, Host};
 use crate::image::{self, HostImage, Images};
-use crate::machine::{Console, Machine, Parts, Start};
+use crate::machine::{self, Console, Machine, Parts, Start};
 use crate::manifest::Manifest;
 use crate::menu::{self, Entry};
 use crate::pci::{self, Functions};
@@ -150,7 +150,9 @@ impl<'a> Session<'a> {
             folder: &self.room,
             accelerator: self.lab.images.accelerator(),
         };
-        self.lab.report.watch(Some(self.room.join("console.log")));
+        self.lab
+            .report
+            .watch(Some(self.room.join(machine::CONSOLE)));
         let machine = self
             .lab
             .report
@@ -440,8 +442,12 @@ impl<'a> Session<'a> {
 
 impl Drop for Session<'_> {
     fn drop(&mut self) {
+        let report = self.lab.report;
         if let Some(how) = self.machine.as_mut().and_then(Machine::death) {
-            self.lab.report.emulator_died(how);
+            report.emulation_failed(format!("QEMU died ({how})"));
+        } else if machine::stalled(&self.room.join(machine::CONSOLE), 0) {
+            // The host was reset, or its kernel rebooted: a trial boot is lost with that.
+            report.emulation_failed("an emulated processor lost its timer".to_owned());
         }
     }
 }

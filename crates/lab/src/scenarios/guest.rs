@@ -198,6 +198,10 @@ fn live(session: &mut Session<'_>, domain: &mut Domain<'_>, plan: &Value) -> Res
     ensure!(started.json()?["state"] == "started", "it did not start");
     domain.listen(session.agent()?)?;
     let reached = session.passthru(&["vm", "ip", NAME, "--wait", "400", "--json"])?;
+    if reached.must_end(&[DONE]).is_err() && domain.hangs(session.agent()?)? {
+        // Seen with `info registers`: a virtual processor waits for an interrupt that is lost.
+        report.emulation_failed("the guest hung in the emulated processor".to_owned());
+    }
     reached.must_end(&[DONE])?;
     let reached = reached.json()?;
     let address = reached["addresses"][0]["address"]
