@@ -29,7 +29,7 @@ pub struct Scenario {
 }
 
 /// All of them.
-pub static SCENARIOS: [Scenario; 19] = [
+pub static SCENARIOS: [Scenario; 20] = [
     Scenario {
         name: "static",
         about: "doctor, apply, reboot, verify, a guest with the card, undo, every byte back",
@@ -59,6 +59,12 @@ pub static SCENARIOS: [Scenario; 19] = [
         about: "the power goes while the EFI system partition is written: the host comes back by itself",
         core: true,
         run: power_cut::on_esp,
+    },
+    Scenario {
+        name: "power-cut-dracut",
+        about: "the power goes while dracut makes an image of a host with GRUB; it boots and recovers",
+        core: false,
+        run: power_cut::on_dracut,
     },
     Scenario {
         name: "twins",

@@ -79,9 +79,12 @@ pub enum Change {
         /// Files it writes. Their bytes are saved before, checked after, and put back by undo.
         outputs: Vec<Output>,
         /// Pattern (one `*`) of all files this command makes, also for kernels installed later: if
-        /// undo finds members that are not among `outputs`, it runs the command again.
+        /// undo finds members that are not among `outputs`, it runs the command again, or `anew`.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         family: Option<String>,
+        /// How undo makes one such member, where the command makes only what was there before.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        anew: Option<Anew>,
         /// What must hold afterwards, whatever the exit status said.
         expect: Vec<Expect>,
         /// Why.
@@ -99,6 +102,29 @@ pub struct Output {
     /// (grub-mkconfig), where a power cut would leave half a file.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub staged: Option<String>,
+}
+
+/// How one member of a family is made anew. `{}` stands for what `*` in the family stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anew {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Where they write; see [`Output::staged`].
+    pub staged: String,
+}
+
+impl Anew {
+    /// The command and its output for `member` of `family`; `None` if it is no member.
+    pub fn of(&self, family: &str, member: &str) -> Option<(Vec<String>, Output)> {
+        let (start, end) = family.split_once('*')?;
+        let stem = member.strip_prefix(start)?.strip_suffix(end)?;
+        let put = |text: &String| text.replace("{}", stem);
+        let output = Output {
+            path: member.into(),
+            staged: Some(put(&self.staged)),
+        };
+        Some((self.argv.iter().map(put).collect(), output))
+    }
 }
 
 /// What must be true after a command.
@@ -243,9 +269,23 @@ mod tests {
             undo: None,
             outputs: Vec::new(),
             family: None,
+            anew: None,
             expect: Vec::new(),
             why: String::new(),
         }
+    }
+
+    #[test]
+    fn a_member_of_a_family_has_a_command_of_its_own() {
+        let anew = Anew {
+            argv: ["make", "/boot/{}.img.new", "{}"].map(Into::into).to_vec(),
+            staged: "/boot/{}.img.new".into(),
+        };
+        let (argv, output) = anew.of("/boot/*.img", "/boot/6.1.img").unwrap();
+        assert_eq!(argv, ["make", "/boot/6.1.img.new", "6.1"]);
+        assert_eq!(output.path, "/boot/6.1.img");
+        assert_eq!(output.staged.as_deref(), Some("/boot/6.1.img.new"));
+        assert_eq!(anew.of("/boot/*.img", "/boot/6.1"), None);
     }
 
     #[test]

@@ -91,6 +91,62 @@ fn a_drop_in_where_it_is_read_and_every_image_of_the_presets() {
 }
 
 #[test]
+fn dracut_makes_each_image_beside_the_only_one_that_grub_has() {
+    let in_place = |plan: &Plan| plan.notices.iter().any(|n| n.id == "initramfs.in-place");
+    let mut facts = debian();
+    facts.boot.generator = Measured::Value(Generator::Dracut);
+    let mut later = facts.kernel.installed[0].clone();
+    later.release = "7.1.0".into();
+    later.image.as_mut().expect("an image").path = "/boot/initrd.img-7.1.0".into();
+    facts.kernel.installed.push(later);
+    let first = &facts.kernel.installed[0];
+    let release = first.release.clone();
+    let path = first.image.as_ref().expect("an image").path.clone();
+    let plan = of(&facts);
+    assert_eq!(plan.refusals, []);
+    assert!(!in_place(&plan));
+    let command = |path: &str, release: &str| format!("dracut --force {path}.passthru {release}");
+    let made = [
+        command(&path, &release),
+        command("/boot/initrd.img-7.1.0", "7.1.0"),
+    ];
+    assert_eq!(runs(&plan)[..2], made);
+    for change in &plan.changes {
+        if let Change::Run {
+            argv,
+            outputs,
+            family,
+            anew,
+            expect,
+            ..
+        } = change
+            && argv[0] == "dracut"
+        {
+            assert_eq!(outputs[0].staged.as_ref(), Some(&argv[2]));
+            assert_eq!(family.as_deref(), Some("/boot/initrd.img-*"));
+            let (later, output) = anew
+                .as_ref()
+                .and_then(|anew| anew.of("/boot/initrd.img-*", "/boot/initrd.img-8"))
+                .expect("a command for later kernels");
+            assert_eq!(later.join(" "), command("/boot/initrd.img-8", "8"));
+            assert_eq!(
+                output.staged.as_deref(),
+                Some("/boot/initrd.img-8.passthru")
+            );
+            assert_eq!(expect.len(), 1);
+        }
+    }
+
+    // Hooks would be told the wrong path; then all are made in place, which the plan says.
+    facts.boot.post_update_hooks = vec!["theirs".into()];
+    let plan = of(&facts);
+    assert!(in_place(&plan));
+    assert_eq!(runs(&plan)[0], "dracut --force --regenerate-all");
+    assert!(in_place(&of(&arch())), "mkinitcpio");
+    assert!(!in_place(&of(&debian())), "initramfs-tools");
+}
+
+#[test]
 fn a_trial_that_may_wait_in_the_initramfs_says_so() {
     let mut facts = arch();
     facts.boot.grubenv_read_only = Measured::Value(None);

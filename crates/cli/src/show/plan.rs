@@ -292,6 +292,7 @@ fn change(out: &mut Out, number: usize, count: usize, change: &Change) -> io::Re
             undo,
             outputs,
             family,
+            anew: _,
             expect,
             why,
         } => {

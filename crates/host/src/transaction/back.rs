@@ -1,6 +1,6 @@
 //! Taking back, action by action. Every action can be done again after a crash.
 
-use passthru_plan::{Change, Plan, text::quote};
+use passthru_plan::{Change, Output, Plan, text::quote};
 
 use super::{
     Event, Failure, Reason, command,
@@ -117,6 +117,10 @@ impl Back<'_, '_> {
                 self.set_domain(name, found.as_deref(), text.as_deref(), notes)
             }
             Action::Rerun { step } => self.rerun(journal, *step),
+            Action::Anew { step, member } => match anew(self.plan, *step, member) {
+                Some((argv, output)) => self.make_again(journal, *step, &argv, &[output]),
+                None => Ok(()),
+            },
             Action::Reverse { step } => match self.plan.changes.get(*step) {
                 Some(Change::Run {
                     undo: Some(argv), ..
@@ -181,7 +185,17 @@ impl Back<'_, '_> {
         else {
             return Ok(());
         };
-        let argv = undo.as_ref().unwrap_or(argv);
+        self.make_again(journal, step, undo.as_ref().unwrap_or(argv), outputs)
+    }
+
+    /// Runs a command that has these outputs.
+    fn make_again(
+        &self,
+        journal: &mut Journal<'_>,
+        step: usize,
+        argv: &[String],
+        outputs: &[Output],
+    ) -> Result<(), Trouble> {
         self.engine.tell(Event::Rerunning { argv });
         for staged in outputs.iter().filter_map(|output| output.staged.as_ref()) {
             let real = locate(self.engine.root, staged)?.real;
@@ -222,6 +236,13 @@ impl Back<'_, '_> {
                     _ => String::new(),
                 }
             }
+            Action::Anew { step, member } => {
+                anew(self.plan, *step, member).map_or(String::new(), |(argv, output)| {
+                    let staged = output.staged.unwrap_or_default();
+                    let [staged, member] = [&staged, member].map(|path| quote::word(path));
+                    format!("run {} && mv {staged} {member}", quote::command(&argv))
+                })
+            }
             Action::RemoveDirectory { path } => {
                 format!("remove {} if it is empty", root.display(path).display())
             }
@@ -242,6 +263,18 @@ impl Back<'_, '_> {
             self.writer.sweep(parent)?;
         }
         Ok(())
+    }
+}
+
+/// The command that makes this member of the family of a step's command, and what it writes.
+pub(super) fn anew(plan: &Plan, step: usize, member: &str) -> Option<(Vec<String>, Output)> {
+    match plan.changes.get(step)? {
+        Change::Run {
+            family: Some(family),
+            anew: Some(anew),
+            ..
+        } => anew.of(family, member),
+        _ => None,
     }
 }
 

@@ -208,7 +208,7 @@ pub(super) fn is_member(pattern: &str, path: &str) -> bool {
         && path.starts_with(start)
         && path.ends_with(end)
         && !path[start.len()..].contains('/')
-        && ![".new", ".bak", ".dpkg-bak", ".dpkg-tmp"]
+        && ![".new", ".bak", ".dpkg-bak", ".dpkg-tmp", ".passthru"]
             .iter()
             .any(|suffix| path.ends_with(suffix))
 }
@@ -232,6 +232,7 @@ mod tests {
         let is = |path| is_member("/boot/initrd.img-*", path);
         assert!(is("/boot/initrd.img-6.1.0-13-amd64"));
         assert!(!is("/boot/initrd.img-6.1.0-13-amd64.new"));
+        assert!(!is("/boot/initrd.img-6.1.0-13-amd64.passthru"));
         assert!(!is("/boot/initrd.img"));
         assert!(!is("/boot/initrd.img-a/b"));
         assert!(is_member("/a/x*x", "/a/xx") && !is_member("/a/x*x", "/a/x"));

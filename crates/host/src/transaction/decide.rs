@@ -57,6 +57,8 @@ pub(super) enum Action {
     },
     /// Run the command of this step again, or the one that takes it back.
     Rerun { step: usize },
+    /// Make this member of the family of this step's command anew.
+    Anew { step: usize, member: String },
     /// Run the command that takes this step back: what it did is in no file.
     Reverse { step: usize },
     /// Remove this directory, which the transaction made, if it is empty.
@@ -90,6 +92,7 @@ pub(super) fn decide(
         boot_time: boot_time(engine, past),
         decision: Decision::default(),
         rerun: BTreeSet::new(),
+        anew: BTreeMap::new(),
     };
     decider.find_new_members()?;
     decider.domains()?;
@@ -119,11 +122,16 @@ pub(super) fn decide(
     let Decider {
         mut decision,
         rerun,
+        anew,
         ..
     } = decider;
     decision
         .actions
         .extend(rerun.iter().map(|&step| Action::Rerun { step }));
+    let anew = anew.into_iter();
+    decision
+        .actions
+        .extend(anew.map(|(member, step)| Action::Anew { step, member }));
     decision.actions.extend(after_rerun);
     decision.actions.extend(reversed(plan, past));
     decision.actions.extend(discard);
@@ -171,6 +179,8 @@ struct Decider<'a, 'e> {
     decision: Decision,
     /// Steps whose command has to run again.
     rerun: BTreeSet<usize>,
+    /// Files that have to be made anew, by the command of this step.
+    anew: BTreeMap<String, usize>,
 }
 
 impl Decider<'_, '_> {
@@ -182,6 +192,7 @@ impl Decider<'_, '_> {
         for (step, change) in self.plan.changes.iter().enumerate() {
             let Change::Run {
                 family: Some(family),
+                anew,
                 outputs,
                 ..
             } = change
@@ -192,10 +203,18 @@ impl Decider<'_, '_> {
                 continue;
             };
             for member in command::members(self.engine.root, family)? {
-                if !known.contains(&member) && !outputs.iter().any(|o| o.path == member) {
-                    self.decision
-                        .notes
-                        .push(format!("{member} was made since: its command is run again"));
+                if known.contains(&member)
+                    || outputs.iter().any(|o| o.path == member)
+                    || self.anew.contains_key(&member)
+                {
+                    continue;
+                }
+                self.decision
+                    .notes
+                    .push(format!("{member} was made since: its command is run again"));
+                if anew.is_some() {
+                    self.anew.insert(member, step);
+                } else {
                     self.rerun.insert(step);
                 }
             }

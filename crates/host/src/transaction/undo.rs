@@ -6,7 +6,7 @@ use passthru_plan::{Change, Output};
 
 use super::{
     Failure, Options, Progress, Reason, Recovered, RecoveredEnd, Undone,
-    back::{Back, failure, prune, remove_flat},
+    back::{Back, anew, failure, prune, remove_flat},
     command,
     decide::{Action, Decision, Mode, decide},
     engine::{Engine, Trouble},
@@ -273,6 +273,12 @@ fn touches(back: &Back<'_, '_>, decision: &Decision) -> Result<Vec<Touch>, Troub
                         paths.extend(command::members(root, family)?);
                     }
                     let paths = paths.iter().map(String::as_str);
+                    touches.extend(touch::outputs(root, paths, *step)?);
+                }
+            }
+            Action::Anew { step, member } => {
+                if let Some((_, output)) = anew(back.plan, *step, member) {
+                    let paths = written_by(&output).map(String::as_str);
                     touches.extend(touch::outputs(root, paths, *step)?);
                 }
             }

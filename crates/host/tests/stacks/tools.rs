@@ -33,6 +33,9 @@ impl Exec for Tools {
                     }
                 });
             }
+            ["dracut", "--force", path, release] => {
+                self.write(path, &self.image(release, &["dracut"]));
+            }
             ["dracut", "--force", "--regenerate-all"] => self.each_release(|release| {
                 let image = self.image(release, &["dracut"]);
                 let unified = format!("/boot/efi/EFI/Linux/linux-{release}-token.efi");

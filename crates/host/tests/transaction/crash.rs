@@ -147,10 +147,44 @@ fn undo_stopped_anywhere_recovers() {
 }
 
 #[test]
+fn images_that_are_made_beside_are_whole_wherever_apply_stops() {
+    let before = World::new().tree();
+    let count = apply_points(&plan_beside());
+    let mut states = [false; 2];
+    for k in 1..=count {
+        let world = World::new();
+        let old = ["1", "2"].map(|kernel| world.read(&format!("/boot/initrd.img-{kernel}")));
+        let stopped = world.apply_with(&plan_beside(), &format!("*=stop@{k}"));
+        assert_eq!(stopped.unwrap_err(), Failure::Stopped, "point {k}");
+        for (kernel, old) in ["1", "2"].iter().zip(old) {
+            let now = world.read(&format!("/boot/initrd.img-{kernel}"));
+            let checked = now.contains("softdep") && now.ends_with("}}");
+            assert!(now == old || checked, "point {k}: {now}");
+            states[usize::from(now == old)] = true;
+        }
+        if !recover(&world) {
+            world.tree().assert_is(&before, &format!("point {k}"));
+        }
+    }
+    assert_eq!(states, [true; 2]);
+
+    let world = World::new();
+    world.tools.fault.set(Fault::Delete);
+    world.apply(&plan_beside()).unwrap_err();
+    world.tree().assert_is(&before, "half an image");
+}
+
+#[test]
 fn undo_with_merges_and_commands_stopped_anywhere_recovers() {
+    for plan in [plan(), plan_beside()] {
+        undo_stopped_anywhere(&plan);
+    }
+}
+
+fn undo_stopped_anywhere(plan: &passthru_plan::Plan) {
     let changed = || {
         let world = World::new();
-        world.apply(&plan()).unwrap();
+        world.apply(plan).unwrap();
         world.write(GRUB, &GRUB_AFTER.replace("iommu=pt", "iommu=pt splash"));
         world.write("/boot/vmlinuz-3", "kernel");
         world.tools.update_initramfs();

@@ -87,6 +87,7 @@ fn a_missing_command_is_taken_back() {
         undo: None,
         outputs: vec![],
         family: None,
+        anew: None,
         expect: vec![],
         why: "test".into(),
     });

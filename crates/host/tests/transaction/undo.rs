@@ -116,6 +116,41 @@ fn a_new_kernel_gets_its_image_without_us() {
 }
 
 #[test]
+fn a_new_kernel_gets_its_image_also_where_each_has_its_command() {
+    let world = World::new();
+    let before = world.tree();
+    world.apply(&plan_beside()).unwrap();
+    assert!(world.read("/boot/initrd.img-1").contains("softdep"));
+    world.write("/boot/vmlinuz-3", "kernel");
+    let made = world.read("/boot/initrd.img-2");
+    world.write("/boot/initrd.img-3", &made);
+    world.tools.runs.borrow_mut().clear();
+    let undone = world.undo(None).unwrap();
+    assert_eq!(*world.tools.runs.borrow(), ["dracut"]);
+    let named = |note: &&String| note.contains("/boot/initrd.img-3 was made since");
+    assert_eq!(undone.notes.iter().filter(named).count(), 1);
+    let mut now = world.tree();
+    assert!(!world.read("/boot/initrd.img-3").contains("softdep"));
+    for name in ["boot/initrd.img-3", "boot/vmlinuz-3"] {
+        assert!(now.0.remove(name).is_some());
+    }
+    now.assert_is(&before, "the rest");
+}
+
+#[test]
+fn an_image_that_went_with_its_kernel_does_not_come_back() {
+    for plan in [plan(), plan_beside()] {
+        let world = World::new();
+        world.apply(&plan).unwrap();
+        fs::remove_file(world.real("/boot/initrd.img-2")).unwrap();
+        fs::remove_file(world.real("/boot/vmlinuz-2")).unwrap();
+        world.undo(None).unwrap();
+        assert!(!world.exists("/boot/initrd.img-2"));
+        assert!(!world.read("/boot/initrd.img-1").contains("softdep"));
+    }
+}
+
+#[test]
 fn an_image_that_was_made_anew_since_is_made_anew() {
     let (world, before) = applied();
     world.tools.update_initramfs();

@@ -228,18 +228,59 @@ pub(crate) fn initramfs() -> Change {
             })
             .to_vec(),
         family: Some("/boot/initrd.img-*".into()),
-        expect: ["1", "2"]
-            .map(|kernel| Expect::Image {
-                path: image(kernel),
-                entries: vec!["missing|scripts/init-top/passthru".into()],
-                texts: vec![(
-                    "etc/modprobe.d/passthru.conf".into(),
-                    "softdep snd_hda_intel pre: vfio-pci\n".into(),
-                )],
-            })
-            .to_vec(),
+        anew: None,
+        expect: ["1", "2"].map(expected).to_vec(),
         why: "test".into(),
     }
+}
+
+fn expected(kernel: &str) -> Expect {
+    Expect::Image {
+        path: format!("/boot/initrd.img-{kernel}"),
+        entries: vec!["missing|scripts/init-top/passthru".into()],
+        texts: vec![(
+            "etc/modprobe.d/passthru.conf".into(),
+            "softdep snd_hda_intel pre: vfio-pci\n".into(),
+        )],
+    }
+}
+
+/// The same plan with a generator that writes over its output: every image is made beside the one in use.
+pub(crate) fn plan_beside() -> Plan {
+    let beside = |kernel: &str| {
+        let path = format!("/boot/initrd.img-{kernel}");
+        let staged = format!("{path}.passthru");
+        let argv = |staged: &str, kernel: &str| {
+            ["dracut", "--force", staged, kernel]
+                .map(Into::into)
+                .to_vec()
+        };
+        Change::Run {
+            argv: argv(&staged, kernel),
+            undo: None,
+            outputs: vec![passthru_plan::Output {
+                path,
+                staged: Some(staged),
+            }],
+            family: Some("/boot/initrd.img-*".into()),
+            anew: Some(passthru_plan::Anew {
+                argv: argv("/boot/initrd.img-{}.passthru", "{}"),
+                staged: "/boot/initrd.img-{}.passthru".into(),
+            }),
+            expect: vec![expected(kernel)],
+            why: "test".into(),
+        }
+    };
+    let changes = plan().changes.into_iter();
+    of(changes
+        .flat_map(|change| {
+            if change == initramfs() {
+                ["1", "2"].map(beside).to_vec()
+            } else {
+                vec![change]
+            }
+        })
+        .collect())
 }
 
 /// A command whose result nobody looks into.
@@ -250,6 +291,7 @@ pub(crate) fn without_checks(change: Change) -> Change {
             undo,
             outputs,
             family,
+            anew,
             why,
             ..
         } => Change::Run {
@@ -257,6 +299,7 @@ pub(crate) fn without_checks(change: Change) -> Change {
             undo,
             outputs,
             family,
+            anew,
             expect: vec![],
             why,
         },
@@ -273,6 +316,7 @@ pub(crate) fn grub() -> Change {
             staged: Some(STAGED.into()),
         }],
         family: None,
+        anew: None,
         expect: vec![Expect::GrubWords {
             path: CONFIG.into(),
             words: vec!["iommu=pt".into()],
@@ -296,7 +340,7 @@ pub(crate) enum Fault {
     Hang,
     /// grub-mkconfig fills the disk and fails.
     Fill,
-    /// update-initramfs deletes an image and fails.
+    /// update-initramfs deletes an image and fails; dracut writes half of one and fails.
     Delete,
     /// update-initramfs replaces the user's edited file and says all is well.
     Meddle,
@@ -340,8 +384,8 @@ impl Tools {
         kernels
     }
 
-    /// An image for every kernel, with the files that make a difference, and the old one beside it.
-    pub(crate) fn update_initramfs(&self) {
+    /// What an image has inside, with the files that make a difference.
+    fn image(&self) -> String {
         let mut texts = BTreeMap::new();
         for (inside, path) in [
             ("etc/modprobe.d/passthru.conf", RULES),
@@ -353,11 +397,15 @@ impl Tools {
                 texts.insert(inside, text);
             }
         }
+        serde_json::json!({"generation": self.next(), "texts": texts}).to_string()
+    }
+
+    /// An image for every kernel, and the old one beside it.
+    pub(crate) fn update_initramfs(&self) {
         for kernel in self.kernels() {
             let path = self.real(&format!("/boot/initrd.img-{kernel}"));
-            let image = serde_json::json!({"generation": self.next(), "texts": texts});
             let new = PathBuf::from(format!("{}.new", path.display()));
-            fs::write(&new, image.to_string()).unwrap();
+            fs::write(&new, self.image()).unwrap();
             if path.exists() {
                 let backup = PathBuf::from(format!("{}.bak", path.display()));
                 let _ = fs::remove_file(&backup);
@@ -452,6 +500,14 @@ impl Exec for Tools {
                 if fault == Fault::Meddle {
                     fs::write(self.real(GRUB), "meddled\n").unwrap();
                 }
+            }
+            (["dracut", "--force", path, "2"], Fault::Delete) => {
+                fs::write(self.real(path), "half").unwrap();
+                return Ok((self.fail(), End::Itself));
+            }
+            (["dracut", "--force", path, _], _) => {
+                // As it does: over what is there.
+                fs::write(self.real(path), self.image()).unwrap();
             }
             (["grub-mkconfig", "-o", path], Fault::Fail) => {
                 fs::write(self.real(path), "half").unwrap();

@@ -84,6 +84,30 @@ pub(super) fn on_esp(lab: &Lab<'_>) -> Result<()> {
     Ok(())
 }
 
+/// The same where the generator writes over its output, and GRUB has no other copy of an image.
+pub(super) fn on_dracut(lab: &Lab<'_>) -> Result<()> {
+    let host = host::find("efi-dracut").ok_or("no such host")?;
+    let moments = [
+        (
+            "dracut writes an image",
+            Moment::While("[ -n \"$(find /boot -name 'initrd.img-*.passthru' -size +0)\" ]"),
+        ),
+        (
+            "the new image is about to take its place",
+            Moment::Failpoint("apply.activate".to_owned()),
+        ),
+    ];
+    let mut after = None;
+    for (number, (what, moment)) in moments.into_iter().enumerate() {
+        let mut session = Session::start(lab, host)?;
+        lab.report.say(&format!("   cut {}: {what}", number + 1));
+        cut(&mut session, &DIRECTLY, &moment).context(|| format!("cut {} ({what})", number + 1))?;
+        recover(lab, host, &mut session, &mut after)
+            .context(|| format!("after cut {} ({what})", number + 1))?;
+    }
+    Ok(())
+}
+
 /// What is asked of passthru, so that all of it is one transaction.
 const DIRECTLY: [&str; 3] = ["--gpu", "01:00.0", "--no-trial"];
 

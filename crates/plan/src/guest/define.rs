@@ -123,6 +123,7 @@ pub fn define(guest: &Guest, making: &Making, exists: bool) -> Result<Plan, Vec<
             undo: None,
             outputs: Vec::new(),
             family: None,
+            anew: None,
             expect: Vec::new(),
             why: "it starts with the host".into(),
         });

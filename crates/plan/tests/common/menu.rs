@@ -249,6 +249,7 @@ pub fn done(facts: &Facts, plan: &Plan) -> Facts {
                 let Change::Run {
                     outputs,
                     family,
+                    anew,
                     undo,
                     why,
                     ..
@@ -261,6 +262,7 @@ pub fn done(facts: &Facts, plan: &Plan) -> Facts {
                     undo,
                     outputs,
                     family,
+                    anew,
                     expect: images,
                     why,
                 };

@@ -88,13 +88,13 @@ fn staged(
     let facts = draft.facts;
     let trial_words = trial::words(facts);
     let steps = loader::steps(draft, &words, &trial_words, &images);
-    // Other loaders have copies that no generator writes to; initramfs-tools writes beside and renames.
-    let in_place =
-        facts.boot.generator.is(&Generator::Dracut) && loader::is_by_grub_defaults(facts);
-    if in_place && !images.is_empty() && stage == Stage::Apply {
+    if stage == Stage::Apply
+        && !images.is_empty()
+        && let Some(generator) = generator::writes_over(facts)
+    {
         draft.notice(
             "initramfs.in-place",
-            "dracut writes an image over the one that is there. If the power goes in those seconds, that kernel does not start: choose another kernel in the boot menu, and everything is taken back. With only one kernel, have a rescue medium at hand.",
+            format!("{generator} writes an image over the one that is there. If the power goes in those seconds, that kernel does not start: choose another kernel or its fallback image in the boot menu, and everything is taken back. With only one of them, have a rescue medium at hand."),
         );
     }
     let mut first = repairs;

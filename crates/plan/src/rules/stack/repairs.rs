@@ -109,6 +109,7 @@ pub(super) fn images(
                 undo,
                 outputs,
                 family,
+                anew,
                 expect,
                 ..
             } if !outputs.is_empty() => Some(Change::Run {
@@ -116,8 +117,9 @@ pub(super) fn images(
                 undo,
                 outputs,
                 family,
+                anew,
                 expect: expect.into_iter().map(is_whole).collect(),
-                why: "makes the initramfs of every installed kernel anew, for files that were repaired are part of it".into(),
+                why: "makes the initramfs anew, for files that were repaired are part of it".into(),
             }),
             _ => None,
         })

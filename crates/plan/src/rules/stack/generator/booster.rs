@@ -56,6 +56,7 @@ pub(super) fn recipe<'a>(draft: &mut Draft<'_>, bindings: &[BoundFunction]) -> R
             modules: "usr/lib/modules/vfio_pci.ko|usr/lib/modules/vfio-pci.ko",
             texts: Vec::new(),
             more: Vec::new(),
+            beside: None,
         },
     }
 }

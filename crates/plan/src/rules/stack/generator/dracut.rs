@@ -6,7 +6,11 @@
 use alloc::{format, string::String, vec, vec::Vec};
 
 use super::{File, Recipe, WHY_MODULES, WHY_SCRIPT, check_compression, images, script};
-use crate::{facts::Facts, rules::Draft, text::shell};
+use crate::{
+    facts::Facts,
+    rules::{Draft, stack::loader},
+    text::shell,
+};
 
 const SETUP: &str = "/usr/lib/dracut/modules.d/90passthru/module-setup.sh";
 const BIND: &str = "/usr/lib/dracut/modules.d/90passthru/passthru.sh";
@@ -84,8 +88,23 @@ pub(super) fn recipe<'a>(draft: &mut Draft<'_>, rules: &str) -> Recipe<'a> {
                 (HOOK_IN_IMAGE.into(), hook_text()),
             ],
             more: Vec::new(),
+            beside: is_beside(draft.facts).then_some(one_image),
         },
     }
+}
+
+/// dracut writes an image over the one that is there (dracut.sh copies it onto its output). Other boot
+/// loaders have copies of it; GRUB has not, so there every image is made beside it. Hooks of Debian's
+/// dracut are told the path that was written, and would go by the wrong one.
+pub(in crate::rules::stack) fn is_beside(facts: &Facts) -> bool {
+    loader::is_by_grub_defaults(facts) && facts.boot.post_update_hooks.is_empty()
+}
+
+/// The command for one image (dracut(8)).
+fn one_image(path: &str, release: &str) -> Vec<String> {
+    ["dracut", "--force", path, release]
+        .map(String::from)
+        .to_vec()
 }
 
 /// `compress=` of dracut.conf(5).

@@ -9,7 +9,7 @@ use alloc::{
 };
 
 use crate::{
-    change::{Change, Expect, Output, image_mistakes},
+    change::{Anew, Change, Expect, Output, image_mistakes},
     facts::{Facts, Image, InstalledKernel, ModuleState},
 };
 
@@ -25,26 +25,99 @@ pub(super) struct Command<'a> {
     /// Images that it makes beside the kernels' own: the path and the kernel's release. One without
     /// a release is written, and not looked into.
     pub(super) more: Vec<(String, Option<String>)>,
+    /// Makes one image: the path it is written to, and the release. With it every image is made
+    /// beside the one in use, for tools that write over it.
+    pub(super) beside: Option<fn(&str, &str) -> Vec<String>>,
+}
+
+/// Where an image is made that takes the place of `path` later.
+fn staged(path: &str) -> String {
+    format!("{path}.passthru")
 }
 
 /// Where a kernel package has it, and so most images.
 pub(super) const KERNELS_MODULES: &str = "lib/modules/{}/kernel/drivers/vfio/pci/vfio-pci.ko*|usr/lib/modules/{}/kernel/drivers/vfio/pci/vfio-pci.ko*";
 
 impl Command<'_> {
-    /// The change, if it is needed: its inputs are edited, or an image is not as planned.
-    pub(super) fn change(
+    /// The changes that are needed: its inputs are edited, or an image is not as planned.
+    pub(super) fn changes(
         &self,
         facts: &Facts,
         kernels: &[&InstalledKernel],
         edited: bool,
-    ) -> Option<Change> {
-        let as_planned = kernels.iter().all(|kernel| {
-            let image = kernel.image.as_ref();
-            image.is_none_or(|image| self.lacks(kernel, image).is_empty())
-        });
-        if !edited && as_planned {
-            return None;
+    ) -> Vec<Change> {
+        if let Some(argv) = self.beside {
+            return self.one_by_one(argv, kernels, edited);
         }
+        let as_planned = kernels.iter().all(|kernel| self.is_as_planned(kernel));
+        if !edited && as_planned {
+            return Vec::new();
+        }
+        vec![self.all_at_once(facts, kernels)]
+    }
+
+    fn is_as_planned(&self, kernel: &InstalledKernel) -> bool {
+        let image = kernel.image.as_ref();
+        image.is_none_or(|image| self.lacks(kernel, image).is_empty())
+    }
+
+    /// A command for each image.
+    fn one_by_one(
+        &self,
+        argv: fn(&str, &str) -> Vec<String>,
+        kernels: &[&InstalledKernel],
+        edited: bool,
+    ) -> Vec<Change> {
+        let mut seen = BTreeSet::new();
+        let mut changes = Vec::new();
+        for kernel in kernels {
+            let Some(image) = &kernel.image else {
+                continue;
+            };
+            let needed = edited || !self.is_as_planned(kernel);
+            if !needed || !seen.insert(&image.path) {
+                continue;
+            }
+            // Of kernels that are installed later, by the same naming.
+            let later = |text: &str| text.replacen(&kernel.release, "*", 1);
+            let family = Some(later(&image.path)).filter(|family| family.contains('*'));
+            let anew = family.as_ref().map(|family| {
+                let staged = staged(&family.replace('*', "{}"));
+                Anew {
+                    argv: argv(&staged, "{}"),
+                    staged,
+                }
+            });
+            changes.push(Change::Run {
+                argv: argv(&staged(&image.path), &kernel.release),
+                undo: None,
+                outputs: vec![Output {
+                    path: image.path.clone(),
+                    staged: Some(staged(&image.path)),
+                }],
+                family,
+                anew,
+                expect: vec![self.expect(kernel, image.path.clone())],
+                why: format!(
+                    "makes the initramfs of {} anew, with these files in it, beside the one in use; it takes its place in one step once it was checked",
+                    kernel.release
+                ),
+            });
+        }
+        changes
+    }
+
+    /// What must be in the image of `kernel` at this path.
+    fn expect(&self, kernel: &InstalledKernel, path: String) -> Expect {
+        Expect::Image {
+            path,
+            entries: self.entries(kernel),
+            texts: self.texts.clone(),
+        }
+    }
+
+    /// One command for every image.
+    fn all_at_once(&self, facts: &Facts, kernels: &[&InstalledKernel]) -> Change {
         let mut outputs = BTreeSet::new();
         let mut expect = Vec::new();
         let mut seen = BTreeSet::new();
@@ -67,11 +140,7 @@ impl Command<'_> {
             }
             for path in holders {
                 if seen.insert(path.clone()) {
-                    expect.push(Expect::Image {
-                        path,
-                        entries: self.entries(kernel),
-                        texts: self.texts.clone(),
-                    });
+                    expect.push(self.expect(kernel, path));
                 }
             }
         }
@@ -79,15 +148,16 @@ impl Command<'_> {
         let outputs = outputs
             .into_iter()
             .map(|path| Output { path, staged: None });
-        Some(Change::Run {
+        Change::Run {
             argv: self.argv.iter().map(ToString::to_string).collect(),
             undo: None,
             outputs: outputs.collect(),
             family: Some(self.family.into()),
+            anew: None,
             expect,
             why: "makes the initramfs of every installed kernel anew, with these files in it"
                 .into(),
-        })
+        }
     }
 
     fn more_of(&self, kernel: &InstalledKernel) -> impl Iterator<Item = &String> {

@@ -73,6 +73,7 @@ pub(super) fn recipe<'a>(draft: &mut Draft<'_>, rules: &str) -> Recipe<'a> {
                 (SCRIPT_IN_IMAGE.into(), script_text()),
             ],
             more: Vec::new(),
+            beside: None,
         },
     }
 }

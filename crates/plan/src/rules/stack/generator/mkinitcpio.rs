@@ -249,6 +249,7 @@ pub(super) fn recipe<'a>(
                 (UNIT_IN_IMAGE.into(), UNIT_TEXT.into()),
             ],
             more: images(facts, kernels),
+            beside: None,
         },
     })
 }

@@ -25,7 +25,7 @@ use crate::{
     plan::BoundFunction,
     rules::{
         Draft,
-        stack::{edit, foreign},
+        stack::{edit, foreign, loader},
     },
 };
 
@@ -68,8 +68,8 @@ pub(super) fn changes(
     let mut changes = foreign::take_over(draft);
     changes.extend(edit(facts, rules::PATH, rules, 0o644, rules::WHY));
     changes.extend(edits(facts, recipe.files));
-    let run = recipe.command.change(facts, kernels, !changes.is_empty());
-    changes.extend(run);
+    let edited = !changes.is_empty();
+    changes.extend(recipe.command.changes(facts, kernels, edited));
     changes
 }
 
@@ -77,6 +77,20 @@ fn edits(facts: &Facts, files: Vec<File>) -> impl Iterator<Item = Change> {
     files
         .into_iter()
         .filter_map(|file| edit(facts, &file.path, file.text, file.mode, file.why))
+}
+
+/// The generator's name, if it writes an image over the only one that there is of a kernel: other loaders
+/// have copies that none of them writes to; initramfs-tools and booster write beside it and rename.
+pub(super) fn writes_over(facts: &Facts) -> Option<&'static str> {
+    if !loader::is_by_grub_defaults(facts) {
+        return None;
+    }
+    match facts.boot.generator.value()? {
+        Generator::Dracut if !dracut::is_beside(facts) => Some("dracut"),
+        // `build_image` writes straight to its output.
+        Generator::Mkinitcpio => Some("mkinitcpio"),
+        _ => None,
+    }
 }
 
 /// The generator is one that passthru can configure; else it is refused by name.

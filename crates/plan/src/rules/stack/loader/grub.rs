@@ -173,6 +173,7 @@ pub(super) fn changes(draft: &mut Draft<'_>, words: &[String], visible: bool) ->
         undo: None,
         outputs: vec![Output { path: layout.config(), staged: Some(layout.staged()) }],
         family: None,
+        anew: None,
         expect: vec![Expect::GrubWords { path: layout.config(), words: words.to_vec(), absent }],
         why: "makes the boot menu, beside the one in use; it takes its place in one step once every entry was checked".into(),
     });

@@ -118,6 +118,7 @@ pub(super) fn trial(
             ]),
             outputs: vec![],
             family: None,
+            anew: None,
             expect: vec![],
             why: "makes GRUB start that entry at the next boot, once".into(),
         });

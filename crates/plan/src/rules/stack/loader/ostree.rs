@@ -61,6 +61,7 @@ pub(super) fn steps(draft: &mut Draft<'_>, words: &[String]) -> Steps {
             undo: Some(command(&come, &gone)),
             outputs: Vec::new(),
             family: None,
+            anew: None,
             expect: Vec::new(),
             why: "makes a deployment with the words; the one that runs now stays in the boot menu"
                 .into(),

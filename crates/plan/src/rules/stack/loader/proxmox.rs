@@ -55,6 +55,7 @@ pub(super) fn steps(draft: &mut Draft<'_>, words: &[String]) -> Steps {
             undo: Some(refresh()),
             outputs: Vec::new(),
             family: None,
+            anew: None,
             expect: Vec::new(),
             why: "writes kernels, images and the words to every boot partition of this host".into(),
         });

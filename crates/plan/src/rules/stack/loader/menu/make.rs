@@ -144,6 +144,7 @@ impl Menu<'_> {
                 undo: None,
                 outputs,
                 family: None,
+                anew: None,
                 expect,
                 why: why.into(),
             };

@@ -67,6 +67,7 @@ impl<'a> Menu<'a> {
             argv: set,
             outputs: Vec::new(),
             family: None,
+            anew: None,
             expect: Vec::new(),
             why: why.into(),
         }
