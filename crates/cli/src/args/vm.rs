@@ -8,7 +8,10 @@ pub(crate) mod run;
 pub(crate) mod show;
 
 use clap::{Args, Subcommand, ValueEnum};
-use passthru_plan::{Address, guest::hugepages};
+use passthru_plan::{
+    Address, Ids,
+    guest::{edit::Port, hugepages, spec},
+};
 
 /// `passthru vm`.
 #[derive(Debug, Args)]
@@ -76,6 +79,40 @@ pub(crate) struct Pages {
         default_missing_value = "largest"
     )]
     pub(crate) hugepages: Option<PageSize>,
+}
+
+/// USB devices, keyboard and mouse of the host that a guest gets.
+#[derive(Debug, Args)]
+#[group(skip)]
+pub(crate) struct Input {
+    /// Give it a USB device by what it is, as lsusb shows it: `046d:c52b`.
+    #[arg(long, value_name = "VENDOR:PRODUCT")]
+    pub(crate) add_usb: Vec<Ids>,
+    /// Give it the USB device in a port, as /sys/bus/usb/devices names it: `1-2.3`.
+    #[arg(long, value_name = "PORT")]
+    pub(crate) add_usb_port: Vec<Port>,
+    /// Share a keyboard or mouse, by its path in /dev/input/by-id; both control keys together switch
+    /// it over.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) evdev: Vec<String>,
+}
+
+/// Buses of disks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Bus {
+    /// Every system has a driver.
+    Sata,
+    /// Fast; Windows needs a driver for it.
+    Virtio,
+}
+
+impl From<Bus> for spec::Bus {
+    fn from(bus: Bus) -> Self {
+        match bus {
+            Bus::Sata => Self::Sata,
+            Bus::Virtio => Self::Virtio,
+        }
+    }
 }
 
 /// Sizes of huge pages.

@@ -336,6 +336,7 @@ pub(crate) fn storage(path: &str) -> Storage {
         path: path.into(),
         format: None,
         transplant: false,
+        empty: false,
     }
 }
 

@@ -9,6 +9,7 @@ use alloc::{
 
 use super::{
     domain::domain,
+    edit::{Edit, Edited},
     image::Image,
     plan::refusal,
     seed::{self, Seed},
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     change::Change,
-    plan::{Plan, Refusal},
+    plan::{Notice, Plan, Refusal},
 };
 
 /// Where libvirt's guests have their images (`virStorageDriver`'s pool `default`), and where its
@@ -132,8 +133,24 @@ pub fn define(guest: &Guest, making: &Making, exists: bool) -> Result<Plan, Vec<
         return Err(refusals);
     }
     let mut plan = Plan::of_guest(name, changes, guest.notes.clone());
+    if matches!(making.disk, Some(NewDisk::Copy { .. })) && making.seed.is_none() {
+        plan.notices.extend(no_user(guest.os));
+    }
     plan.outcome = outcome(guest);
     Ok(plan)
+}
+
+/// Gives the guest that `plan` makes the devices that `edits` ask for beside its card; `edited` is
+/// its domain with them.
+pub fn with_devices(plan: &mut Plan, guest: &mut Guest, edits: &[Edit], edited: Edited) {
+    for change in &mut plan.changes {
+        if let Change::Domain { after, .. } = change {
+            *after = Some(edited.xml.clone());
+        }
+    }
+    plan.outcome.extend(edits.iter().map(Edit::words));
+    guest.notes.extend(edited.notes.iter().cloned());
+    plan.notices.extend(edited.notes);
 }
 
 /// Commands that make `disk` at `path`. Sizes are bytes: qemu-img's units differ between its versions.
@@ -183,6 +200,16 @@ fn disk_commands(disk: &NewDisk, path: &str) -> Result<Vec<Vec<String>>, Refusal
             Ok(commands)
         }
     }
+}
+
+/// Images for clouds have a user only if one is asked for (cloud-init).
+fn no_user(os: Os) -> Option<Notice> {
+    (os == Os::Linux).then(|| Notice {
+        id: "guest.image.no-user".into(),
+        text: "A cloud image has no user of its own: without --seed-user and --ssh-key nobody can \
+               log in."
+            .into(),
+    })
 }
 
 fn mib(bytes: u64) -> String {

@@ -5,7 +5,7 @@ use alloc::format;
 use super::{
     disk_list,
     plan::Draft,
-    spec::{Storage, Wish},
+    spec::{Bus, Storage, Wish},
 };
 use crate::{
     facts::{
@@ -116,7 +116,7 @@ pub(super) fn notes(
             ),
         );
     }
-    if wish.os.is_windows() && holds_windows(blocks, block) {
+    if wish.os.is_windows() && wish.bus != Some(Bus::Virtio) && holds_windows(blocks, block) {
         draft.note(
             "guest.disk.windows",
             format!(

@@ -294,7 +294,9 @@ fn available(draft: &mut Draft, offered: &Capabilities, wish: &Wish, secure_boot
         draft.refuse(
             "guest.host.no-spice",
             "QEMU of this host has no SPICE.",
-            "Leave out --screen, and use a monitor on the card.",
+            "Install it (the package qemu-system-modules-spice on Debian and Ubuntu), or leave out \
+             --screen, use a monitor on the card, and share keyboard and mouse: --evdev \
+             /dev/input/by-id/….",
         );
     }
 }

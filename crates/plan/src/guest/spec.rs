@@ -54,6 +54,8 @@ pub struct Wish {
     pub with: Vec<Selector>,
     /// Disks, the one it starts from first.
     pub disks: Vec<Storage>,
+    /// How it sees them; as its system needs it if left out.
+    pub bus: Option<Bus>,
     /// The installation medium, an ISO image.
     pub installer: Option<String>,
     /// The image with the virtio drivers for Windows.
@@ -92,6 +94,7 @@ impl Wish {
             gpu: [gpu].into(),
             with: Vec::new(),
             disks: Vec::new(),
+            bus: None,
             installer: None,
             virtio_win: None,
             seed: None,
@@ -117,6 +120,8 @@ pub struct Storage {
     /// A disk with a system on it that the guest takes over: encrypted volumes, volume groups and
     /// pools on it that the host has not open are the guest's.
     pub transplant: bool,
+    /// passthru makes it, and it is empty.
+    pub empty: bool,
 }
 
 /// Formats of disk images.

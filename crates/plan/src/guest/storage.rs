@@ -16,11 +16,11 @@ const MOST: usize = 20;
 
 pub(super) fn disks(draft: &mut Draft, facts: &Facts, wish: &Wish) -> Vec<Disk> {
     // Windows has no virtio driver of its own, and of an unknown system it is not known.
-    let bus = match wish.os {
+    let bus = wish.bus.unwrap_or(match wish.os {
         Os::Linux => Bus::Virtio,
         Os::Windows10 | Os::Windows11 if wish.virtio_win.is_some() => Bus::Virtio,
         _ => Bus::Sata,
-    };
+    });
     if wish.os.is_windows() && wish.virtio_win.is_none() {
         draft.note(
             "guest.virtio-win",
@@ -42,8 +42,22 @@ pub(super) fn disks(draft: &mut Draft, facts: &Facts, wish: &Wish) -> Vec<Disk> 
             None
         };
         // A Windows that never saw virtio does not start from it, whatever drivers lie at hand.
-        let windows = wish.os.is_windows()
-            && block.is_some_and(|block| disk_notes::holds_windows(&facts.blocks, block));
+        let installed = match block {
+            Some(block) => disk_notes::holds_windows(&facts.blocks, block),
+            None => !storage.empty,
+        };
+        let windows = wish.os.is_windows() && wish.bus.is_none() && installed;
+        if windows && bus == Bus::Virtio && !storage.path.starts_with("/dev/") {
+            draft.note(
+                "guest.disk.windows",
+                format!(
+                    "{} may hold a Windows, so it is SATA: one that never saw a virtio disk does not \
+                     start from it (INACCESSIBLE_BOOT_DEVICE). If it is empty, or has the driver: \
+                     --disk-bus virtio.",
+                    storage.path
+                ),
+            );
+        }
         if let Some(block) = block {
             twice(draft, &devices, block, &storage.path);
             devices.push(block);

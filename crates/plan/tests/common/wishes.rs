@@ -45,6 +45,7 @@ pub fn disk(path: &str) -> Storage {
         path: path.into(),
         format: None,
         transplant: false,
+        empty: false,
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, ValueEnum};
+use clap::{ArgGroup, Args};
 use passthru_plan::{
     Address, Ids, Selector,
-    guest::{edit::Port, spec},
+    guest::edit::Port,
 };
 
-use super::{Pages, cores};
+use super::{Bus, Input, Pages, cores};
 
 /// `passthru vm edit`.
 #[derive(Debug, Args)]
@@ -87,12 +87,8 @@ pub(crate) struct Cpus {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "USB devices, disks, keyboard and mouse")]
 pub(crate) struct Devices {
-    /// Give it a USB device by what it is, as lsusb shows it: `046d:c52b`.
-    #[arg(long, value_name = "VENDOR:PRODUCT")]
-    pub(crate) add_usb: Vec<Ids>,
-    /// Give it the USB device in a port, as /sys/bus/usb/devices names it: `1-2.3`.
-    #[arg(long, value_name = "PORT")]
-    pub(crate) add_usb_port: Vec<Port>,
+    #[command(flatten)]
+    pub(crate) input: Input,
     /// Take a USB device away, by what it is or by its port.
     #[arg(long, value_name = "VENDOR:PRODUCT|PORT", value_parser = usb)]
     pub(crate) remove_usb: Vec<Usb>,
@@ -108,10 +104,6 @@ pub(crate) struct Devices {
     /// Take a disk away, a device or an image. What is on it stays.
     #[arg(long, value_name = "PATH")]
     pub(crate) remove_disk: Vec<String>,
-    /// Share a keyboard or mouse, by its path in /dev/input/by-id; both control keys together switch
-    /// it over.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) evdev: Vec<String>,
     /// Share it no more.
     #[arg(long, value_name = "PATH")]
     pub(crate) remove_evdev: Vec<String>,
@@ -124,24 +116,6 @@ pub(crate) enum Usb {
     Ids(Ids),
     /// Where it is.
     Port(Port),
-}
-
-/// Buses of disks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Bus {
-    /// Every system has a driver.
-    Sata,
-    /// Fast; Windows needs a driver for it.
-    Virtio,
-}
-
-impl From<Bus> for spec::Bus {
-    fn from(bus: Bus) -> Self {
-        match bus {
-            Bus::Sata => Self::Sata,
-            Bus::Virtio => Self::Virtio,
-        }
-    }
 }
 
 fn rom(text: &str) -> Result<(Address, String), String> {

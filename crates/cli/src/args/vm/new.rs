@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use passthru_plan::{Selector, guest::spec};
 
-use super::{Kib, Pages, cores, memory};
+use super::{Bus, Input, Kib, Pages, cores, memory};
 
 /// `passthru vm new`.
 #[derive(Debug, Args)]
@@ -72,6 +72,8 @@ pub(crate) struct New {
     #[command(flatten)]
     pub(crate) storage: Storage,
     #[command(flatten)]
+    pub(crate) devices: Devices,
+    #[command(flatten)]
     pub(crate) seed: Seed,
 }
 
@@ -100,12 +102,24 @@ pub(crate) struct Storage {
     /// The format of disks whose names do not end in .raw or .qcow2.
     #[arg(long, value_name = "FORMAT")]
     pub(crate) disk_format: Option<DiskFormat>,
+    /// How it sees its disks. Every system has a driver for sata; virtio is faster, and is what
+    /// Linux gets, and an empty disk of a Windows with --virtio-win.
+    #[arg(long, value_name = "BUS")]
+    pub(crate) disk_bus: Option<Bus>,
     /// The installation medium.
     #[arg(long, value_name = "FILE")]
     pub(crate) iso: Option<String>,
     /// The virtio drivers for Windows.
     #[arg(long, value_name = "FILE")]
     pub(crate) virtio_win: Option<String>,
+}
+
+/// USB devices, keyboard and mouse.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "USB devices, keyboard and mouse")]
+pub(crate) struct Devices {
+    #[command(flatten)]
+    pub(crate) input: Input,
 }
 
 /// First settings of a cloud image.

@@ -4,7 +4,7 @@ use passthru_host::{input, libvirt::Libvirt};
 use passthru_plan::{
     Change, Facts, Notice, Refusal,
     guest::{
-        edit::{Edit, RomWish, Usb, edit, plan, port::takes_ports},
+        edit::{Edit, RomWish, Usb, edit, plan},
         passwords, spec,
     },
     text::quote,
@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::{
     carry::{self, Done},
-    free,
+    free, input as given,
     show::definition,
 };
 use crate::{
@@ -49,9 +49,6 @@ fn without_passwords(mut change: Change) -> Change {
     }
     change
 }
-
-/// libvirt's schema, which tells what this version of it can be told.
-const SCHEMA: &str = "/usr/share/libvirt/schemas/domaincommon.rng";
 
 pub(super) fn run(args: &Args, global: &Global, out: &mut Out) -> Result<Outcome> {
     let host = if args.dry_run {
@@ -180,12 +177,6 @@ fn still_free(args: &Args, host: &Host, edits: &[Edit]) -> std::result::Result<(
 /// What is asked for: first what goes, then what comes.
 fn edits(args: &Args, host: &Host) -> Vec<Edit> {
     let (card, cpus, devices) = (&args.card, &args.cpus, &args.devices);
-    let schema = || {
-        host.root()
-            .text(SCHEMA)
-            .is_ok_and(|text| takes_ports(&text))
-    };
-    let known = !devices.add_usb_port.is_empty() && schema();
     let mut edits = Vec::new();
     edits.extend(card.remove_gpu.iter().copied().map(Edit::RemoveCard));
     edits.extend(devices.remove_usb.iter().map(|usb| {
@@ -212,18 +203,7 @@ fn edits(args: &Args, host: &Host) -> Vec<Edit> {
             .map(|(at, file)| Edit::Rom(*at, RomWish::File(file.clone()))),
     );
     edits.extend(card.rom_off.iter().map(|&at| Edit::Rom(at, RomWish::Off)));
-    edits.extend(
-        devices
-            .add_usb
-            .iter()
-            .map(|&ids| Edit::AddUsb(Usb::Ids(ids))),
-    );
-    edits.extend(devices.add_usb_port.iter().map(|port| {
-        Edit::AddUsb(Usb::Port {
-            port: port.clone(),
-            known,
-        })
-    }));
+    edits.extend(given::usb(&devices.input, host));
     let bus = spec::Bus::from(devices.disk_bus);
     let disk = |transplant| {
         move |path: &String| Edit::AddDisk {
@@ -234,7 +214,7 @@ fn edits(args: &Args, host: &Host) -> Vec<Edit> {
     };
     edits.extend(devices.add_disk.iter().map(disk(false)));
     edits.extend(devices.transplant.iter().map(disk(true)));
-    edits.extend(devices.evdev.iter().cloned().map(Edit::AddEvdev));
+    edits.extend(given::shared(&devices.input));
     edits.extend(cpus.no_pin.then_some(Edit::NoPin));
     edits.extend(cpus.pin.then(|| Edit::Pin {
         cpus: cpus.cpus,

@@ -5,19 +5,19 @@ use passthru_plan::{
     Change, Facts, Plan, Refusal,
     guest::{
         self, Capabilities, Guest, capabilities,
-        define::define,
+        define::{define, with_devices},
         domain::domain,
+        edit::edit,
+        from_domain,
         leave,
         qemu::{CommandLine, Files, command_line},
-        spec::{Network, Os, Screen},
     },
-    text::quote,
 };
 use serde::Serialize;
 
 use super::{
     carry::{self, Done},
-    free, wish,
+    free, next, wish,
 };
 use crate::{
     args::{
@@ -69,12 +69,23 @@ pub(super) fn run(args: &New, global: &Global, out: &mut Out) -> Result<Outcome>
         .and_then(|offered| guest::plan(&facts, &wish, offered.as_ref()));
     let plan = match (planned, making) {
         (Ok(mut guest), Ok(making)) => {
-            document.xml = Some(domain(&guest));
+            let mut edits = super::input::usb(&args.devices.input, &host);
+            edits.extend(super::input::shared(&args.devices.input));
+            let edited = edit(&facts, &domain(&guest), &edits);
+            document.xml = edited.as_ref().ok().map(|edited| edited.xml.clone());
             document.qemu = Some(command_line(&guest, &Files::debian(&guest)));
-            let plan = define(&guest, &making, exists).map(|mut plan| {
-                leave::add(&facts, &mut guest, &mut plan);
-                plan
-            });
+            let plan = match (define(&guest, &making, exists), edited) {
+                (Ok(mut plan), Ok(edited)) => {
+                    with_devices(&mut plan, &mut guest, &edits, edited);
+                    leave::add(&facts, &mut guest, &mut plan);
+                    Ok(plan)
+                }
+                (plan, edited) => Err([plan.err(), edited.err()]
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                    .collect()),
+            };
             // Only what is there to stay is worth waking a disk for.
             let plan = match plan {
                 Ok(plan) if !args.dry_run => free::check(host.root(), &guest).map(|()| plan),
@@ -110,7 +121,7 @@ pub(super) fn run(args: &New, global: &Global, out: &mut Out) -> Result<Outcome>
             } else {
                 document.done = carry::out(&host, global, &facts, &plan, "Make it?", out)?;
                 if document.done.transaction.is_some() && !out.is_json() {
-                    what_now(args, &host, &wish.network, &facts, out)?;
+                    next::show(args, &host, &wish.network, &facts, out)?;
                 }
                 match document.done.state {
                     "declined" => Outcome::No,
@@ -142,6 +153,12 @@ fn print(args: &New, document: &Document, plan: &Plan, out: &mut Out) -> Result<
         Format::Libvirt => out.raw(xml.as_bytes())?,
         Format::Qemu => out.raw(qemu.script().as_bytes())?,
     }
+    if args.format == Format::Qemu {
+        // The devices that it was given beside its card.
+        for left in from_domain::read(xml).into_iter().flat_map(|(_, left)| left) {
+            out.note(&format!("left out: {left}"))?;
+        }
+    }
     for note in &plan.notices {
         out.note(&note.text)?;
     }
@@ -157,57 +174,6 @@ fn print(args: &New, document: &Document, plan: &Plan, out: &mut Out) -> Result<
         out.note("that it starts with the host is no part of the XML: virsh autostart")?;
     }
     Ok(())
-}
-
-/// What to do with it, and how to get back.
-fn what_now(
-    args: &New,
-    host: &Host,
-    network: &Network,
-    facts: &Facts,
-    out: &mut Out,
-) -> Result<()> {
-    let name = quote::word(&args.name);
-    let ready = args
-        .gpu
-        .iter()
-        .filter_map(|gpu| facts.function(gpu.address))
-        .all(passthru_plan::facts::Function::is_on_vfio);
-    out.heading("Next")?;
-    if !ready {
-        out.paragraph(
-            2,
-            "The card is not bound to vfio-pci. libvirt takes it from its driver when the guest \
-             starts, which is safe only while nothing uses it; bound at boot it always is:",
-        )?;
-        for gpu in &args.gpu {
-            out.command(&format!("sudo passthru apply --gpu {}", gpu.address))?;
-        }
-    }
-    out.command(&format!("sudo passthru vm start {name}"))?;
-    if Os::from(args.os).is_windows() {
-        if let Screen::Spice = screen(args) {
-            out.paragraph(2, "and for its installer, on this machine's screen:")?;
-            out.command(&format!(
-                "virt-viewer --connect qemu:///system --attach {name}"
-            ))?;
-        } else {
-            out.paragraph(2, "and look at the monitor that is plugged into the card.")?;
-        }
-    } else if *network == Network::Default {
-        out.command(&format!("passthru vm ip {name}"))?;
-    }
-    out.heading("The way back, whenever you want it")?;
-    out.command(&host.verb("undo"))?;
-    Ok(())
-}
-
-const fn screen(args: &New) -> Screen {
-    if args.screen {
-        Screen::Spice
-    } else {
-        Screen::None
-    }
 }
 
 /// libvirt's schema of processors, which tells what this version of it can be told.

@@ -48,6 +48,7 @@ fn wish(args: &New) -> Result<Wish> {
             path: disk_path(&args.name),
             format: Some(spec::Format::Qcow2),
             transplant: false,
+            empty: storage.image.is_none(),
         });
     }
     // The one that is taken over has the system on it: it is started from.
@@ -60,6 +61,7 @@ fn wish(args: &New) -> Result<Wish> {
             format: storage.disk_format.filter(|_| !told).map(Into::into),
             path,
             transplant,
+            empty: false,
         });
     }
     let yes = |choice: Option<Choice>| choice.map(|choice| choice == Choice::Yes);
@@ -75,6 +77,7 @@ fn wish(args: &New) -> Result<Wish> {
         gpu: args.gpu.clone(),
         with: args.with.clone(),
         disks,
+        bus: storage.disk_bus.map(Into::into),
         installer: medium(&storage.iso)?,
         virtio_win: medium(&storage.virtio_win)?,
         seed: args.seed.seed_user.as_ref().map(|_| seed_path(&args.name)),

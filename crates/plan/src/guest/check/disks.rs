@@ -54,6 +54,7 @@ fn one(view: &View<'_, '_>, path: &str) -> Finding {
         path: path.into(),
         format: Some(Format::Raw),
         transplant: true,
+        empty: false,
     };
     let block = disk::check(&mut draft, view.facts, &wish, &storage);
     match draft.finish(()) {

@@ -48,6 +48,7 @@ pub(super) fn add(job: &mut Job<'_, '_>, path: &str, bus: Bus, transplant: bool)
         path: path.into(),
         format: Some(Format::Raw),
         transplant,
+        empty: false,
     };
     disk::check(job.draft, job.facts, &wish, &storage);
     if job.draft.is_refused() {

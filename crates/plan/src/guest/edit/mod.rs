@@ -8,6 +8,7 @@ mod card;
 mod disk;
 mod evdev;
 mod hugepages;
+mod keyboard;
 mod pinning;
 mod place;
 pub mod port;
@@ -121,6 +122,11 @@ pub fn edit(facts: &Facts, xml: &str, edits: &[Edit]) -> Result<Edited, Vec<Refu
         if draft.is_refused() {
             break;
         }
+    }
+    if !draft.is_refused()
+        && let Ok(document) = existing::parse(&text)
+    {
+        keyboard::note(facts, document.root_element(), &mut draft);
     }
     let mut notes = draft.take_notes();
     let name = existing::command_name(xml);
