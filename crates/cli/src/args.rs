@@ -165,12 +165,16 @@ pub(crate) struct Want {
     /// --gpu it is all that is done.
     #[arg(long)]
     pub(crate) repair: bool,
-    /// Set memory aside for guests at every boot, in huge pages, such as 16G.
+    /// Set memory aside for guests at every boot, in huge pages, such as 16G; together with --gpu, on
+    /// whose memory node they lie. What an earlier change set aside is replaced, or stays without it.
     #[arg(long, value_name = "SIZE", value_parser = vm::memory, requires = "gpu")]
     pub(crate) hugepages: Option<vm::Kib>,
     /// In pages of this size.
     #[arg(long, value_name = "SIZE", requires = "hugepages")]
     pub(crate) hugepage_size: Option<vm::PageSize>,
+    /// Take away huge pages that an earlier change set aside.
+    #[arg(long, conflicts_with = "hugepages")]
+    pub(crate) no_hugepages: bool,
     /// No trial boot: the next boot has it, and so has every later one.
     #[arg(long)]
     pub(crate) no_trial: bool,
@@ -178,7 +182,7 @@ pub(crate) struct Want {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["gpu", "with", "binding", "headless", "allow_unsafe_interrupts", "iommu_only", "repair", "hugepages", "hugepage_size", "no_trial"]
+        conflicts_with_all = ["gpu", "with", "binding", "headless", "allow_unsafe_interrupts", "iommu_only", "repair", "hugepages", "hugepage_size", "no_hugepages", "no_trial"]
     )]
     pub(crate) intent: Option<PathBuf>,
 }

@@ -34,6 +34,9 @@ pub struct Intent {
     /// In pages of this size.
     #[serde(skip_serializing_if = "PageSize::is_largest")]
     pub hugepage_size: PageSize,
+    /// Huge pages that an earlier change set aside go. Without it they stay, if none are asked for.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub no_hugepages: bool,
     /// Whether a trial boot comes first.
     pub trial: TrialBoot,
 }

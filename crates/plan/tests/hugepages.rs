@@ -101,8 +101,6 @@ fn it_stays_as_planned_and_says_if_the_kernel_found_less() {
     let intent = intent(16 * GIB);
     let first = plan(&before, &intent);
     let mut facts = rebooted(&applied(&before, &first), &first);
-    // Other memory is asked for only once these words are gone.
-    assert_eq!(refused(&facts, 8 * GIB), "hugepages.other");
     assert_eq!(plan(&facts, &intent).changes, []);
     facts.topology.nodes = vec![node(0, 16)];
     let verification = verify(&facts, &intent);
@@ -115,4 +113,47 @@ fn it_stays_as_planned_and_says_if_the_kernel_found_less() {
         "{:?}",
         verification.drift
     );
+}
+
+fn pages(words: &[String]) -> Vec<&str> {
+    let about = |word: &&str| word.starts_with("hugepages");
+    words.iter().map(String::as_str).filter(about).collect()
+}
+
+#[test]
+fn other_memory_replaces_what_an_earlier_change_set_aside() {
+    let before = host();
+    let first = plan(&before, &intent(16 * GIB));
+    let applied_first = applied(&before, &first);
+    let facts = rebooted(&applied_first, &first);
+    let second = plan(&facts, &intent(8 * GIB));
+    assert_eq!(second.refusals, []);
+    assert_eq!(pages(&second.words), ["hugepagesz=1G", "hugepages=8"]);
+    // The running boot still has the old words.
+    let waiting = applied(&facts, &second);
+    assert_eq!(plan(&waiting, &second.intent).changes, []);
+    assert_eq!(plan(&waiting, &second.intent).refusals, []);
+    // A word that stands somewhere else is somebody's.
+    let mut facts = facts;
+    let line = facts.kernel.cmdline.value().unwrap().clone();
+    facts.kernel.cmdline = Measured::Value(format!("hugepages=4 {line}"));
+    assert_eq!(refused(&facts, 8 * GIB), "hugepages.other");
+}
+
+#[test]
+fn they_go_when_asked() {
+    let before = host();
+    let first = plan(&before, &intent(16 * GIB));
+    let facts = rebooted(&applied(&before, &first), &first);
+    let off = Intent {
+        no_hugepages: true,
+        trial: TrialBoot::Never,
+        ..gpu("01:00.0")
+    };
+    let second = plan(&facts, &off);
+    assert_eq!((second.refusals.len(), pages(&second.words).len()), (0, 0));
+    let waiting = applied(&facts, &second);
+    assert_eq!(plan(&waiting, &off).changes, []);
+    let both = Intent { hugepages_kib: Some(GIB), ..off };
+    assert_eq!(plan(&waiting, &both).refusals[0].id, "hugepages.both");
 }

@@ -96,6 +96,7 @@ pub(super) fn apply_words(args: &Want, resolved: &Intent) -> Vec<String> {
             "--allow-unsafe-interrupts",
             resolved.allow_unsafe_interrupts,
         ),
+        ("--no-hugepages", resolved.no_hugepages),
         ("--iommu-only", resolved.iommu_only),
         ("--repair", resolved.repair),
         ("--no-trial", resolved.trial == TrialBoot::Never),
@@ -121,6 +122,7 @@ pub(super) fn intent(args: &Want) -> Result<Intent> {
             repair: args.repair,
             hugepages_kib: args.hugepages.map(|size| size.0),
             hugepage_size: args.hugepage_size.map(Into::into).unwrap_or_default(),
+            no_hugepages: args.no_hugepages,
             trial: if args.no_trial {
                 TrialBoot::Never
             } else {

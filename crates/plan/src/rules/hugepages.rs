@@ -38,33 +38,30 @@ fn wanted(facts: &Facts, intent: &Intent) -> Option<Result<Hugepages, Refusal>> 
     Some(pages())
 }
 
-/// The words, or refusals. The two belong together, so a line that has others of the kind already is
-/// left to its owner.
+/// The words, or refusals. Where nothing is asked for, those of an earlier change stay; other words of
+/// the kind are left to their owner, for the words of one pool belong together.
 pub(super) fn words(draft: &mut Draft<'_>) -> Vec<String> {
     let facts = draft.facts;
     let pages = match wanted(facts, draft.intent) {
-        None => return Vec::new(),
+        None => return without(draft),
         Some(Ok(pages)) => pages,
         Some(Err(refusal)) => {
             draft.refusals.push(refusal);
             return Vec::new();
         }
     };
-    let ours = stack::own_words(facts);
-    let running = facts.kernel.cmdline.value().map_or("", String::as_str);
-    let other = [ours.as_str(), running]
-        .into_iter()
-        .flat_map(kargs::words)
-        .find(|word| {
-            NAMES.iter().any(|name| word.is(name)) && !pages.words.iter().any(|new| new == word.raw)
-        });
-    if let Some(other) = other {
+    if draft.intent.no_hugepages {
+        draft.refuse(
+            "hugepages.both",
+            "Huge pages are asked for and asked to go.",
+            "Leave out --hugepages or --no-hugepages.",
+        );
+        return Vec::new();
+    }
+    if let Some(other) = foreign(facts, &pages.words) {
         draft.refuse(
             "hugepages.other",
-            format!(
-                "The kernel command line sets huge pages aside already ({}).",
-                other.raw
-            ),
+            format!("The kernel command line sets huge pages aside already ({other})."),
             format!(
                 "Make one of both by hand ({}), or take the old words away first; if they are \
                  passthru's own: passthru undo.",
@@ -82,6 +79,106 @@ pub(super) fn words(draft: &mut Draft<'_>) -> Vec<String> {
         ),
     );
     pages.words
+}
+
+/// What stays where no huge pages are asked for.
+fn without(draft: &mut Draft<'_>) -> Vec<String> {
+    let facts = draft.facts;
+    if draft.intent.no_hugepages {
+        if let Some(other) = foreign(facts, &[]) {
+            draft.notice(
+                "hugepages.left",
+                format!(
+                    "The kernel command line sets huge pages aside ({other}) in words that are not \
+                     known to be passthru's. They stay: take them out where they stand."
+                ),
+            );
+        }
+        return Vec::new();
+    }
+    let own = own(facts);
+    if !own.is_empty() {
+        let amount = memory_of(&own).map_or_else(
+            || format!("Huge pages ({})", own.join(" ")),
+            |mib| {
+                if mib.is_multiple_of(1024) {
+                    format!("{} GiB of huge pages", mib / 1024)
+                } else {
+                    format!("{mib} MiB of huge pages")
+                }
+            },
+        );
+        draft.notice(
+            "hugepages.kept",
+            format!("{amount} from an earlier change stay; --no-hugepages takes them away."),
+        );
+    }
+    own
+}
+
+fn is_about(word: &kargs::Word<'_>) -> bool {
+    NAMES.iter().any(|name| word.is(name))
+}
+
+/// passthru's own words: those of a trial, if there is one, for it decided last.
+fn own(facts: &Facts) -> Vec<String> {
+    let line = match stack::trial::words_of(facts) {
+        Some(words) => words.join(" "),
+        None => stack::own_words(facts),
+    };
+    kargs::words(&line)
+        .filter(is_about)
+        .map(|word| word.raw.into())
+        .collect()
+}
+
+/// MiB that these words set aside, on one node or on several (`1:8,2:8`).
+fn memory_of(words: &[String]) -> Option<u64> {
+    let line = words.join(" ");
+    let mib = match kargs::last_value(&line, "hugepagesz")?.as_str() {
+        "1G" => 1024,
+        "2M" => 2,
+        _ => return None,
+    };
+    let pages = kargs::last_value(&line, "hugepages")?;
+    let counts = pages
+        .split(',')
+        .map(|part| part.rsplit(':').next()?.parse::<u64>().ok());
+    counts.sum::<Option<u64>>()?.checked_mul(mib)
+}
+
+/// A word of somebody else's that is not among `wanted`: configured anywhere, or of the running boot.
+fn foreign(facts: &Facts, wanted: &[String]) -> Option<String> {
+    let ours = stack::own_words(facts);
+    let is_other = |word: &kargs::Word<'_>| {
+        is_about(word)
+            && !wanted.iter().any(|new| new == word.raw)
+            && !kargs::has_word(&ours, word.raw)
+    };
+    let configured = stack::loader::configured(facts);
+    let mut lines = configured.iter().flat_map(|line| kargs::words(line));
+    if let Some(other) = lines.find(is_other) {
+        return Some(other.raw.into());
+    }
+    let running = facts.kernel.cmdline.value()?;
+    let earlier = earlier(running);
+    kargs::words(running)
+        .find(|word| is_other(word) && !earlier.contains(&word.raw))
+        .map(|word| word.raw.into())
+}
+
+/// Words of the running boot that passthru put there and may have taken back since: they stand right
+/// before those that bind the card.
+fn earlier(running: &str) -> Vec<&str> {
+    let words: Vec<kargs::Word<'_>> = kargs::words(running).collect();
+    let binding = words.iter().position(|word| word.is(stack::LOAD));
+    words[..binding.unwrap_or(0)]
+        .iter()
+        .rev()
+        .skip_while(|word| word.is("vfio-pci.ids"))
+        .take_while(|word| is_about(word))
+        .map(|word| word.raw)
+        .collect()
 }
 
 /// What the kernel has set aside is less than was asked for: it takes what it finds and says nothing.

@@ -2,7 +2,7 @@
 
 use passthru_host::{input, libvirt::Libvirt};
 use passthru_plan::{
-    Change, Facts, Plan, Refusal,
+    Change, Plan, Refusal,
     guest::{
         self, Capabilities, Guest, capabilities,
         define::{define, with_devices},

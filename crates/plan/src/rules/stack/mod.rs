@@ -16,7 +16,7 @@ use alloc::{format, string::String, vec::Vec};
 pub(in crate::rules) use fate::notice as ids_notice;
 pub use loader::grub::mistakes as grub_mistakes;
 pub(in crate::rules) use repairs::{changes as repairs, has_repairs};
-pub(crate) use words::{BIND, own_words};
+pub(crate) use words::{BIND, LOAD, own_words};
 
 use super::{Draft, iommu, repair::Repairs};
 use crate::{

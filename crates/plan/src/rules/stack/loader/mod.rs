@@ -160,7 +160,7 @@ pub(crate) fn cmdlines(facts: &Facts) -> Vec<(String, String)> {
 }
 
 /// Every kernel command line that is configured, whoever wrote it.
-pub(super) fn configured(facts: &Facts) -> Vec<String> {
+pub(crate) fn configured(facts: &Facts) -> Vec<String> {
     let by_grub = grub::foreign_cmdlines(facts)
         .into_iter()
         .map(|(_, _, line)| line);
