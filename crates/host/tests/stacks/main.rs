@@ -13,6 +13,7 @@
 
 #[path = "../observe_builder/mod.rs"]
 mod observe_builder;
+mod pages;
 mod tools;
 mod trees;
 
