@@ -19,6 +19,7 @@ pub mod neighbours;
 pub mod observe;
 pub mod openers;
 pub mod pools;
+pub mod reach;
 pub mod rom;
 pub mod root;
 pub mod transaction;

@@ -10,6 +10,7 @@ use passthru_plan::{
     guest::{
         Domain,
         hugepages::HostPages,
+        reach::Barred,
         read::OsHint,
         run::{
             Around, Consent, Held, Opener, Ready,
@@ -265,9 +266,40 @@ fn networks_and_disks() {
     assert_eq!(said(&no_device), ["guest.start.network.device"]);
     let no_disk = Around {
         no_disk: &disk,
-        ..good
+        ..good.clone()
     };
     assert_eq!(said(&no_disk), ["guest.start.disk"]);
+    let no_rom = Around {
+        no_rom: &disk,
+        ..good.clone()
+    };
+    assert_eq!(said(&no_rom), ["guest.start.rom"]);
+    let home = [Barred {
+        path: "/home/alex/x.iso".into(),
+        directories: vec![("/home/alex".into(), 0o700)],
+        user: "libvirt-qemu".into(),
+    }];
+    let barred = Around {
+        barred: &home,
+        ..good
+    };
+    assert_eq!(said(&barred), ["guest.file.barred"]);
+}
+
+#[test]
+fn a_drive_whose_medium_is_gone_may_be_emptied() {
+    let drive = "<disk type='file' device='cdrom'><source file='/gone.iso'/><target dev='sda' bus='sata'/></disk>";
+    let gone = ["/gone.iso".to_owned()];
+    let around = Around {
+        no_disk: &gone,
+        ..around()
+    };
+    let refusals = preflight(&host(), &guest("", drive), &around, Consent::default()).unwrap_err();
+    assert!(
+        refusals[0].way_out.contains("--remove-disk /gone.iso"),
+        "{}",
+        refusals[0].way_out
+    );
 }
 
 #[test]

@@ -154,6 +154,9 @@ fn they_go_when_asked() {
     assert_eq!((second.refusals.len(), pages(&second.words).len()), (0, 0));
     let waiting = applied(&facts, &second);
     assert_eq!(plan(&waiting, &off).changes, []);
-    let both = Intent { hugepages_kib: Some(GIB), ..off };
+    let both = Intent {
+        hugepages_kib: Some(GIB),
+        ..off
+    };
     assert_eq!(plan(&waiting, &both).refusals[0].id, "hugepages.both");
 }

@@ -194,3 +194,98 @@ fn it_is_shown_as_xml_and_as_a_script() {
     act(&sample, &["vm", "show", "nobody"]).exits(2);
     sample.run(&["vm", "show"]).exits(2);
 }
+
+const WINDOWS: [&str; 12] = [
+    "vm",
+    "new",
+    "win",
+    "--os",
+    "windows11",
+    "--gpu",
+    "01:00.0",
+    "--memory",
+    "8G",
+    "--new-disk",
+    "64G",
+    "--screen",
+];
+
+fn with_user_of_qemu(sample: &Sample) {
+    sample.write("etc/passwd", "libvirt-qemu:x:64055:64055::/:/x\n");
+}
+
+#[test]
+fn windows_is_told_how_its_installer_goes_on() {
+    let sample = Sample::new();
+    for file in ["srv/Win11.iso", "srv/virtio-win.iso"] {
+        sample.write(file, "");
+    }
+    let media = [
+        "--iso",
+        "/srv/Win11.iso",
+        "--virtio-win",
+        "/srv/virtio-win.iso",
+    ];
+    insta::assert_snapshot!(act(&sample, &[&WINDOWS[..], &media].concat()).exits(0));
+}
+
+#[test]
+fn media_that_are_not_there_or_closed_to_qemu_are_refused_at_once() {
+    use std::os::unix::fs::PermissionsExt;
+    let sample = Sample::new();
+    with_user_of_qemu(&sample);
+    let refused = |more: &[&str]| {
+        let words = [&WINDOWS[..], more, &["--json"]].concat();
+        let value = act(&sample, &words).json(1);
+        value["refusals"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .fold(String::new(), |mut all, one| {
+                all.push_str(one["id"].as_str().unwrap());
+                all.push_str(": ");
+                all.push_str(one["why"].as_str().unwrap());
+                all.push('\n');
+                all
+            })
+    };
+    let said = refused(&["--iso", "/srv/none.iso"]);
+    assert!(
+        said.starts_with("guest.file.missing: There is no /srv/none.iso"),
+        "{said}"
+    );
+    sample.write("home/alex/Win11.iso", "");
+    let home = sample.root().join("home/alex");
+    std::fs::set_permissions(home, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let said = refused(&["--iso", "/home/alex/Win11.iso"]);
+    assert!(said.starts_with("guest.file.barred: "), "{said}");
+    assert!(said.contains("/home/alex (mode 0700)"), "{said}");
+    let said = refused(&["--bridge", "br0"]);
+    assert!(said.starts_with("guest.network.no-bridge: "), "{said}");
+}
+
+#[test]
+fn devices_of_the_host_are_given_and_shared_at_once() {
+    let sample = Sample::new();
+    let devices = [
+        "--add-usb",
+        "046d:c52b",
+        "--evdev",
+        "/dev/input/by-id/usb-Sample-event-kbd",
+    ];
+    let words = [&LINUX[..], &["--new-disk", "20G"], &devices].concat();
+    let value = act(&sample, &[&words[..], &["--json"]].concat()).json(0);
+    let stored = sample.read("var/lib/sample-libvirt/cloud.xml");
+    assert_eq!(value["xml"], stored);
+    assert!(stored.contains("<vendor id='0x046d'/>") && stored.contains("type='evdev'"));
+    let shown = sample.run(&[&words[..], &["--dry-run", "--format", "qemu"]].concat());
+    assert_eq!(shown.exits(0).matches("left out: ").count(), 2);
+    let number = ["--evdev", "/dev/input/event3", "--json"];
+    let words = [&LINUX[..], &["--new-disk", "20G"], &number].concat();
+    let value = act(&sample, &words).json(1);
+    let ids = value["refusals"].as_array().unwrap();
+    assert!(
+        ids.iter().any(|one| one["id"] == "guest.edit.evdev.path"),
+        "{ids:?}"
+    );
+}

@@ -82,6 +82,16 @@ impl Libvirt<'_> {
         self.names(&["net-list", "--name"])
     }
 
+    /// Names of all networks that are defined, or of those that start with the host.
+    ///
+    /// # Errors
+    /// See [`LibvirtError`].
+    pub fn all_networks(&self, autostart: bool) -> Result<Vec<String>, LibvirtError> {
+        let mut arguments = vec!["net-list", "--all", "--name"];
+        arguments.extend(autostart.then_some("--autostart"));
+        self.names(&arguments)
+    }
+
     /// Starts the domain, which is shut off, and tells `alive` about once a second that it is still
     /// at it.
     ///

@@ -43,7 +43,10 @@ fn they_stay_with_another_card_and_go_when_asked() {
     let mut tried = 0;
     for stack in &STACKS {
         let host = host_of(stack, true);
-        host.file("/proc/meminfo", "MemTotal: 33554432 kB\nMemAvailable: 30000000 kB\n");
+        host.file(
+            "/proc/meminfo",
+            "MemTotal: 33554432 kB\nMemAvailable: 30000000 kB\n",
+        );
         let mut first = intent();
         first.hugepages_kib = Some(1 << 20);
         first.hugepage_size = passthru_plan::guest::hugepages::PageSize::Mib2;

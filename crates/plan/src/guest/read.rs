@@ -39,6 +39,8 @@ pub struct Domain {
     pub interfaces: Vec<Interface>,
     /// Its disks and drives that have a path on the host.
     pub disks: Vec<Disk>,
+    /// Files with option ROMs that functions of the host get.
+    pub roms: Vec<String>,
     /// `<vcpupin>`: virtual CPU, and CPUs of the host.
     pub vcpupin: Vec<(u32, CpuSet)>,
     /// `<emulatorpin>`.
@@ -187,6 +189,10 @@ impl Domain {
             hostdevs,
             interfaces: each("interface").map(interface).collect(),
             disks: each("disk").filter_map(disk).collect(),
+            roms: each("hostdev")
+                .filter_map(|node| child(node, "rom")?.attribute("file"))
+                .map(ToString::to_string)
+                .collect(),
             vcpupin: tune
                 .into_iter()
                 .flat_map(|node| children(node, "vcpupin"))

@@ -44,10 +44,10 @@ pub(super) fn disks(draft: &mut Draft, facts: &Facts, wish: &Wish) -> Vec<Disk> 
         // A Windows that never saw virtio does not start from it, whatever drivers lie at hand.
         let installed = match block {
             Some(block) => disk_notes::holds_windows(&facts.blocks, block),
-            None => !storage.empty,
+            None => !storage.empty && !storage.path.starts_with("/dev/"),
         };
         let windows = wish.os.is_windows() && wish.bus.is_none() && installed;
-        if windows && bus == Bus::Virtio && !storage.path.starts_with("/dev/") {
+        if windows && bus == Bus::Virtio && block.is_none() {
             draft.note(
                 "guest.disk.windows",
                 format!(

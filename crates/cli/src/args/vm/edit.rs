@@ -3,10 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use passthru_plan::{
-    Address, Ids, Selector,
-    guest::edit::Port,
-};
+use passthru_plan::{Address, Ids, Selector, guest::edit::Port};
 
 use super::{Bus, Input, Pages, cores};
 

@@ -1,16 +1,17 @@
 //! `passthru vm check`: a guest of libvirt held to the host.
 
-use passthru_host::{input, pools, rom::load_from};
+use passthru_host::{input, pools, reach::Reach, rom::load_from};
 use passthru_plan::{
     Finding, Severity, Status, Verdict,
     guest::{
+        Domain,
         check::{RomFiles, check, rom_files},
         hugepages::HostPages,
     },
 };
 use serde::Serialize;
 
-use super::show::definition;
+use super::{files, show::definition};
 use crate::{
     args::{Global, vm::check::Check},
     error::{Error, Outcome, Result},
@@ -34,8 +35,8 @@ pub(super) fn run(args: &Check, global: &Global, out: &mut Out) -> Result<Outcom
         None => definition(&host, global, &args.name)?,
     };
     let refused = |refusal: passthru_plan::Refusal| Error::input(refusal.why).hint(refusal.way_out);
-    let files = rom_files(&xml).map_err(refused)?;
-    let roms: RomFiles = files
+    let named = rom_files(&xml).map_err(refused)?;
+    let roms: RomFiles = named
         .into_iter()
         .map(|path| (path.clone(), load_from(host.root(), &path)))
         .collect();
@@ -45,7 +46,14 @@ pub(super) fn run(args: &Check, global: &Global, out: &mut Out) -> Result<Outcom
         default_kib: pools::default_page(host.root()),
         mounted: mounted.as_deref(),
     };
-    let findings = check(&facts, &xml, &roms, pages).map_err(refused)?;
+    let mut findings = check(&facts, &xml, &roms, pages).map_err(refused)?;
+    let reach = Reach::new(host.root());
+    let domain = Domain::parse(&xml).ok();
+    let barred = domain
+        .iter()
+        .flat_map(files::of)
+        .filter_map(|path| reach.barred(path));
+    findings.extend(barred.map(|barred| barred.finding()));
     if out.is_json() {
         out.json(&Document {
             schema: 1,

@@ -4,12 +4,11 @@ use passthru_host::{input, libvirt::Libvirt};
 use passthru_plan::{
     Change, Plan, Refusal,
     guest::{
-        self, Capabilities, Guest, capabilities,
-        define::{define, with_devices},
+        self, Capabilities, Guest, Wish, capabilities,
+        define::{Making, define, with_devices},
         domain::domain,
         edit::edit,
-        from_domain,
-        leave,
+        from_domain, leave,
         qemu::{CommandLine, Files, command_line},
     },
 };
@@ -17,7 +16,7 @@ use serde::Serialize;
 
 use super::{
     carry::{self, Done},
-    free, next, wish,
+    files, free, network, next, wish,
 };
 use crate::{
     args::{
@@ -88,7 +87,7 @@ pub(super) fn run(args: &New, global: &Global, out: &mut Out) -> Result<Outcome>
             };
             // Only what is there to stay is worth waking a disk for.
             let plan = match plan {
-                Ok(plan) if !args.dry_run => free::check(host.root(), &guest).map(|()| plan),
+                Ok(plan) if !args.dry_run => last_look(&host, global, &guest, &wish, &making, plan),
                 plan => plan,
             };
             document.guest = Some(guest);
@@ -138,6 +137,36 @@ pub(super) fn run(args: &New, global: &Global, out: &mut Out) -> Result<Outcome>
     Ok(outcome)
 }
 
+/// What only this host tells, just before the guest is made: its files, its disks, its network.
+fn last_look(
+    host: &Host,
+    global: &Global,
+    guest: &Guest,
+    wish: &Wish,
+    making: &Making,
+    mut plan: Plan,
+) -> std::result::Result<Plan, Vec<Refusal>> {
+    let root = host.root();
+    let mut refusals = files::refusals(root, given(wish, making));
+    refusals.extend(free::check(root, guest).err().into_iter().flatten());
+    refusals.extend(network::refusal(root, &wish.network));
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
+    let exec = host.exec(global);
+    let libvirt = Libvirt::new(exec.as_ref(), None);
+    plan.notices.extend(network::note(&libvirt, &wish.network));
+    Ok(plan)
+}
+
+/// Files that are there already and are the guest's: not those that are made for it.
+fn given<'a>(wish: &'a Wish, making: &Making) -> impl Iterator<Item = &'a str> {
+    let made = usize::from(making.disk.is_some());
+    let disks = wish.disks.iter().skip(made).map(|disk| &disk.path);
+    let media = [&wish.installer, &wish.virtio_win].into_iter().flatten();
+    disks.chain(media).map(String::as_str)
+}
+
 /// The document alone on standard output, what to know beside it.
 fn print(args: &New, document: &Document, plan: &Plan, out: &mut Out) -> Result<()> {
     let (Some(guest), Some(xml), Some(qemu), false) = (
@@ -155,7 +184,10 @@ fn print(args: &New, document: &Document, plan: &Plan, out: &mut Out) -> Result<
     }
     if args.format == Format::Qemu {
         // The devices that it was given beside its card.
-        for left in from_domain::read(xml).into_iter().flat_map(|(_, left)| left) {
+        for left in from_domain::read(xml)
+            .into_iter()
+            .flat_map(|(_, left)| left)
+        {
             out.note(&format!("left out: {left}"))?;
         }
     }

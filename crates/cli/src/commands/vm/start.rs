@@ -7,12 +7,14 @@ use passthru_host::{
     confine,
     libvirt::{Libvirt, State},
     openers, pools,
+    reach::Reach,
 };
 use passthru_plan::{
     Address, Facts, Refusal,
     guest::{
         Domain,
         hugepages::HostPages,
+        reach::Barred,
         read::Link,
         run::{Around, Consent, Held, Ready, preflight},
     },
@@ -21,7 +23,7 @@ use passthru_plan::{
 use serde::Serialize;
 
 use super::{
-    carry, free, functions, guest,
+    carry, files, free, functions, guest,
     hold::{self, Hold, NotSet},
     ip,
     launch::{self, NotStarted},
@@ -128,6 +130,17 @@ fn ready(
         .filter(|disk| !disk.optional && !root.exists(&disk.path))
         .map(|disk| disk.path.clone())
         .collect();
+    let no_rom: Vec<String> = domain
+        .roms
+        .iter()
+        .filter(|path| !root.exists(path))
+        .cloned()
+        .collect();
+    let reach = Reach::new(root);
+    let barred: Vec<Barred> = files::of(domain)
+        .filter(|path| root.exists(path))
+        .filter_map(|path| reach.barred(path))
+        .collect();
     let no_device: Vec<String> = domain
         .interfaces
         .iter()
@@ -143,6 +156,8 @@ fn ready(
         networks: &networks,
         no_device: &no_device,
         no_disk: &no_disk,
+        no_rom: &no_rom,
+        barred: &barred,
         openers_known: openers.is_some(),
         openers: openers.as_deref().unwrap_or_default(),
         pages: HostPages {

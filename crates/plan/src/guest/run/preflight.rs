@@ -15,6 +15,7 @@ use crate::{
     guest::{
         hugepages::HostPages,
         plan::refusal,
+        reach::Barred,
         read::{Domain, Link},
     },
     plan::Refusal,
@@ -43,6 +44,10 @@ pub struct Around<'a> {
     pub no_device: &'a [String],
     /// Disks of the guest that are not there.
     pub no_disk: &'a [String],
+    /// ROM files of the guest that are not there.
+    pub no_rom: &'a [String],
+    /// Files of the guest that QEMU cannot get to.
+    pub barred: &'a [Barred],
     /// Processes that have opened a function of the guest.
     pub openers: &'a [Opener],
     /// Processes could be looked at.
@@ -90,16 +95,7 @@ pub fn preflight(
         refusals.extend(pages::missing(domain, &memory.raise));
     }
     refusals.extend(network(domain, around));
-    for path in around.no_disk {
-        refusals.push(refusal(
-            "guest.start.disk",
-            format!("The disk {path} of {} is not there.", domain.name),
-            format!(
-                "Mount the file system it is on, or correct the path: virsh edit {}",
-                word(&domain.name)
-            ),
-        ));
-    }
+    refusals.extend(files(domain, around));
     let mut ready = Ready {
         raise: memory.raise,
         isolation: None,
@@ -115,6 +111,50 @@ pub fn preflight(
     } else {
         Err(refusals)
     }
+}
+
+/// Files that are not there, and those that QEMU cannot get to.
+fn files(domain: &Domain, around: &Around<'_>) -> Vec<Refusal> {
+    let name = word(&domain.name);
+    let mut refusals = Vec::new();
+    for path in around.no_disk {
+        let drive = domain
+            .disks
+            .iter()
+            .any(|disk| disk.path == *path && matches!(disk.device.as_str(), "cdrom" | "floppy"));
+        refusals.push(if drive {
+            refusal(
+                "guest.start.disk",
+                format!(
+                    "The medium {path} in a drive of {} is not there.",
+                    domain.name
+                ),
+                format!(
+                    "If it is needed no more: sudo passthru vm edit {name} --remove-disk {}. Else \
+                     mount the file system it is on.",
+                    word(path)
+                ),
+            )
+        } else {
+            refusal(
+                "guest.start.disk",
+                format!("The disk {path} of {} is not there.", domain.name),
+                format!("Mount the file system it is on, or correct the path: virsh edit {name}"),
+            )
+        });
+    }
+    refusals.extend(around.no_rom.iter().map(|path| {
+        refusal(
+            "guest.start.rom",
+            format!("The ROM file {path} of {} is not there.", domain.name),
+            format!(
+                "Put it back, name another one (sudo passthru vm edit {name} --rom ADDR=FILE), or do \
+                 without: sudo passthru vm edit {name} --no-rom ADDR"
+            ),
+        )
+    }));
+    refusals.extend(around.barred.iter().map(Barred::refusal));
+    refusals
 }
 
 fn network(domain: &Domain, around: &Around<'_>) -> Vec<Refusal> {
