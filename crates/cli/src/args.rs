@@ -300,8 +300,15 @@ pub(crate) struct RomTrim {
     #[arg(value_name = "IN")]
     pub(crate) file: PathBuf,
     /// Where to write the ROM alone.
-    #[arg(value_name = "OUT")]
-    pub(crate) out: PathBuf,
+    #[arg(
+        value_name = "OUT",
+        required_unless_present = "install",
+        conflicts_with = "install"
+    )]
+    pub(crate) out: Option<PathBuf>,
+    /// Put it where guests of libvirt may read it, under the name of the file.
+    #[arg(long)]
+    pub(crate) install: bool,
     /// The card that it should be for, where no header in the file says where the ROM is.
     #[arg(long, value_name = "ADDR")]
     pub(crate) gpu: Option<Address>,

@@ -3,6 +3,7 @@
 //!
 //! `device.rs` the attributes of one function, `guest.rs` who uses it, `file.rs` ROMs as files.
 
+mod apparmor;
 mod device;
 mod file;
 mod guest;
@@ -18,7 +19,8 @@ use passthru_plan::{
 };
 use rustix::io::Errno;
 
-pub use file::{AppArmorRule, DIRECTORY, apparmor_rule, install, load, load_from, save};
+pub use apparmor::{AppArmorRule, apparmor_rule, closed_by_apparmor};
+pub use file::{DIRECTORY, install, load, load_from, save};
 
 use crate::root::{PathError, Root};
 use device::{Device, Live};

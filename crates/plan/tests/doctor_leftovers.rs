@@ -646,6 +646,10 @@ fn symptoms_in_the_log() {
             "NVRM: Attempting to remove device 0000:02:00.0 with non-zero usage count!",
         ),
         (
+            "symptom.apparmor",
+            "audit: type=1400 audit(1.2:3): apparmor=\"DENIED\" operation=\"open\" profile=\"libvirt-6f5a0e4c\" name=\"/srv/card.rom\" pid=7 comm=\"qemu-system-x86\" requested_mask=\"r\" denied_mask=\"r\"",
+        ),
+        (
             "symptom.hook-hangs",
             "Timed out during operation: cannot acquire state change lock (held by monitor=remoteDispatchDomainCreate)",
         ),

@@ -392,3 +392,20 @@ fn any_domain_is_checked() {
     }
     println!("{count} domains");
 }
+
+#[test]
+fn what_hides_the_guest_is_told() {
+    let facts = host();
+    let xml = "<domain><name>x</name><memory>1048576</memory><features><kvm><hidden state='on'/></kvm>\
+               <hyperv><vendor_id state='on' value='x'/></hyperv></features><devices/></domain>";
+    let of = |xml: &str| {
+        let mut findings = check(&facts, xml, &RomFiles::new(), HostPages::default()).unwrap();
+        findings.retain(|one| one.id == "guest.hidden");
+        findings.pop()
+    };
+    let found = of(xml).unwrap();
+    assert_eq!(found.evidence, ["<kvm><hidden>", "<hyperv><vendor_id>"]);
+    assert!(found.why.contains("Code 43"));
+    assert!(found.remedy.unwrap().contains("vm edit x --no-hide"));
+    assert_eq!(of(&xml.replace("'on'", "'off'")), None);
+}

@@ -264,3 +264,27 @@ fn an_iommu_with_fewer_address_bits_limits_the_guest() {
     facts.machine.cpu.physical_bits = Some(39);
     assert!(!domain(&planned(&facts, &linux)).contains("maxphysaddr"));
 }
+
+#[test]
+fn an_installed_windows_starts_from_the_bus_it_knows() {
+    let facts = desktop("5950X");
+    let with = |empty, bus| {
+        let mut wish = windows();
+        wish.disks = vec![Storage {
+            empty,
+            ..disk("/srv/windows.qcow2")
+        }];
+        wish.bus = bus;
+        planned(&facts, &wish)
+    };
+    assert_eq!(with(true, None).disks[0].bus, Bus::Virtio);
+    let installed = with(false, None);
+    assert_eq!(installed.disks[0].bus, Bus::Sata);
+    let told = installed
+        .notes
+        .iter()
+        .find(|note| note.id == "guest.disk.windows");
+    assert!(told.unwrap().text.contains("INACCESSIBLE_BOOT_DEVICE"));
+    assert_eq!(with(false, Some(Bus::Virtio)).disks[0].bus, Bus::Virtio);
+    assert_eq!(with(true, Some(Bus::Sata)).disks[0].bus, Bus::Sata);
+}

@@ -531,3 +531,47 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn hiding_comes_and_goes() {
+    let facts = host();
+    let xml = "<domain type='kvm'><name>x</name><memory>1048576</memory><features><acpi/>\
+               <hyperv mode='custom'><relaxed state='on'/></hyperv></features><devices/></domain>";
+    let hidden = done(&facts, xml, &[Edit::Hide]);
+    assert!(hidden.contains("<hidden state='on'/>") && hidden.contains("<vendor_id state='on'"));
+    assert_eq!(done(&facts, &hidden, &[Edit::Hide]), hidden);
+    let back = done(&facts, &hidden, &[Edit::NoHide]);
+    assert!(!back.contains("hidden") && !back.contains("vendor_id") && !back.contains("<kvm"));
+    assert!(back.contains("<relaxed state='on'/>"));
+    let off = hidden.replace("<hidden state='on'/>", "<hidden state='off'/>");
+    assert!(done(&facts, &off, &[Edit::Hide]).contains("<hidden state='on'/>"));
+    let bare = "<domain><name>x</name><memory>1</memory></domain>";
+    assert!(done(&facts, bare, &[Edit::Hide]).contains("<features><kvm>"));
+}
+
+#[test]
+fn a_picture_wants_a_keyboard() {
+    let mut facts = host();
+    // The port on the card brings a controller of its own.
+    for function in &mut facts.functions {
+        if function.class.sub() == 0x0c03 {
+            function.class.0 = 0x0c_8000;
+        }
+    }
+    let xml = "<domain><name>a b</name><memory>1048576</memory><os><type machine='q35'>hvm</type></os>\
+               <devices/></domain>";
+    let told = |edits: &[Edit]| {
+        let edited = edit(&facts, xml, edits).unwrap();
+        let mut notes = edited.notes.into_iter();
+        notes.find(|note| note.id == "guest.keyboard")
+    };
+    assert_eq!(told(&[]), None, "no card, no picture");
+    let note = told(&[add_card()]).unwrap();
+    assert!(note.text.contains("vm edit 'a b' --evdev"), "{}", note.text);
+    let keyboard = Edit::AddEvdev("/dev/input/by-id/usb-Sample-event-kbd".into());
+    assert_eq!(told(&[add_card(), keyboard]), None);
+    assert_eq!(told(&[add_card(), usb("046d:c52b")]), None);
+    let screen = xml.replace("<devices/>", "<devices><graphics type='vnc'/></devices>");
+    let edited = edit(&facts, &screen, &[add_card()]).unwrap();
+    assert!(edited.notes.iter().all(|note| note.id != "guest.keyboard"));
+}

@@ -332,3 +332,22 @@ fn dump_needs_root_and_a_host() {
         .exits(2);
     sample.run(&["rom", "dump", "1f:00.0"]).exits(2);
 }
+
+#[test]
+fn trim_puts_it_where_a_guest_can_read_it() {
+    let sample = Sample::new();
+    let file = sample.dir().join("found.bin");
+    fs::write(&file, rom()).unwrap();
+    let words = ["rom", "trim", file.to_str().unwrap(), "--install"];
+    let said = sample.run(&words).exits(0);
+    let place = "var/lib/passthru/vbios/found.rom";
+    assert!(
+        said.contains("vm edit NAME --rom ADDR=/var/lib/passthru/vbios/found.rom"),
+        "{said}"
+    );
+    assert_eq!(fs::read(sample.root().join(place)).unwrap(), rom());
+    sample
+        .run(&[&words[..3], &["x.rom", "--install"]].concat())
+        .exits(2);
+    sample.run(&words[..3]).exits(2);
+}

@@ -187,3 +187,43 @@ fn a_guest_is_held_to_the_host() {
     let words = ["vm", "check", "--xml", file.to_str().unwrap()];
     insta::assert_snapshot!(act(&sample, &words).exits(1));
 }
+
+#[test]
+fn a_rom_is_named_from_where_one_stands_and_held_to_apparmor() {
+    let sample = sample();
+    sample.write("sys/module/apparmor/parameters/enabled", "Y\n");
+    sample.write(
+        "etc/apparmor.d/abstractions/libvirt-qemu",
+        "/usr/share/kvm/** r,\n",
+    );
+    let words = |rom: &'static str| {
+        [
+            "vm",
+            "edit",
+            "games",
+            "--add-gpu",
+            "01:00.0",
+            "--rom",
+            rom,
+            "--json",
+        ]
+    };
+    let mut command = sample.command(&words("01:00.0=card.rom"));
+    command.args(["--sample-tools", "--yes", "--dry-run"]);
+    let output = command.current_dir(sample.dir()).output().unwrap();
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let path = format!(
+        "{}/card.rom",
+        sample.dir().canonicalize().unwrap().display()
+    );
+    assert!(value["xml"].as_str().unwrap().contains(&path), "{value}");
+    let told = |value: &serde_json::Value| {
+        let notes = value["notes"].as_array().unwrap().iter();
+        notes
+            .filter(|note| note["id"] == "guest.edit.rom.apparmor")
+            .count()
+    };
+    assert_eq!(told(&value), 1);
+    let value = act(&sample, &words("01:00.0=/usr/share/kvm/card.rom")).json(0);
+    assert_eq!(told(&value), 0);
+}

@@ -8,7 +8,8 @@ use super::captured;
 use crate::root::Root;
 
 /// What to look for; each has an explanation in doctor.
-const SYMPTOMS: [&str; 20] = [
+const SYMPTOMS: [&str; 21] = [
+    "profile=\"libvirt-",
     "not viable",
     "No interrupt remapping support",
     "No interrupt remapping for device",

@@ -19,8 +19,6 @@ use crate::{
 
 /// Where [`install`] puts ROMs.
 pub const DIRECTORY: &str = "/var/lib/passthru/vbios";
-/// What libvirt's AppArmor profiles of guests take in, and nobody's package owns.
-const LOCAL: &str = "/etc/apparmor.d/local/abstractions/libvirt-qemu";
 /// Everybody may read a ROM: it holds nothing secret, and QEMU does not run as root.
 const MODE: u32 = 0o644;
 
@@ -174,27 +172,4 @@ fn open_way(root: &Root, writer: &Writer<'_>) -> Result<(), WriteError> {
         ..Attributes::new(mode | 0o011)
     };
     writer.adjust(STATE, &attributes)
-}
-
-/// What AppArmor has to be told before a guest of libvirt can read [`DIRECTORY`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AppArmorRule {
-    /// The file, made if it is missing.
-    pub file: &'static str,
-    /// The line.
-    pub rule: &'static str,
-}
-
-/// The rule that is missing; `None` if AppArmor is off, libvirt brought no profile, or the rule is
-/// there. libvirt itself lets a guest read its disks, but not a `<rom file=…/>` (virt-aa-helper.c).
-pub fn apparmor_rule(root: &Root) -> Option<AppArmorRule> {
-    let wanted = AppArmorRule {
-        file: LOCAL,
-        rule: "/var/lib/passthru/vbios/*.rom r,",
-    };
-    let on = root.attribute("/sys/module/apparmor/parameters/enabled")? == "Y";
-    let confined = on && root.exists("/etc/apparmor.d/abstractions/libvirt-qemu");
-    let there = root.text(LOCAL).unwrap_or_default();
-    let there = there.lines().any(|line| line.trim() == wanted.rule);
-    (confined && !there).then_some(wanted)
 }

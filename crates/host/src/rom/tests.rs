@@ -410,7 +410,7 @@ fn the_rule_is_for_hosts_whose_apparmor_confines_libvirt() {
     let rule = apparmor_rule(&root).unwrap();
     let commented = format!("#  {}\n", rule.rule);
     write(dir.path(), rule.file, commented.as_bytes());
-    assert_eq!(apparmor_rule(&root), Some(rule));
+    assert_eq!(apparmor_rule(&root), Some(rule.clone()));
     write(
         dir.path(),
         rule.file,

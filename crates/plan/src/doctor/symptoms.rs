@@ -124,6 +124,28 @@ const SYMPTOMS: &[Symptom] = &[
         remedy: "End the programs that use it: sudo fuser -v /dev/nvidia*. Stop nvidia-persistenced and nvidia-powerd before a guest starts, or bind the card at boot: passthru plan --gpu ….",
     },
     Symptom {
+        id: "symptom.apparmor",
+        title: "AppArmor kept nothing from a guest",
+        severity: Severity::Warning,
+        // The kernel's audit messages; a guest's profile is named libvirt-UUID.
+        // Much else that they ask for and do without is denied in passing.
+        patterns: &[
+            &["apparmor=\"DENIED\"", "profile=\"libvirt-", ".rom\""],
+            &["apparmor=\"DENIED\"", "profile=\"libvirt-", ".bin\""],
+            &["apparmor=\"DENIED\"", "profile=\"libvirt-", ".iso\""],
+            &["apparmor=\"DENIED\"", "profile=\"libvirt-", ".img\""],
+            &["apparmor=\"DENIED\"", "profile=\"libvirt-", ".raw\""],
+            &["apparmor=\"DENIED\"", "profile=\"libvirt-", ".qcow2\""],
+            &[
+                "apparmor=\"DENIED\"",
+                "profile=\"libvirt-",
+                "name=\"/dev/input/",
+            ],
+        ],
+        cause: "A guest of libvirt may open its disks and little else, and asked for more: name= in the message is the file. Of ROM files (<rom file=…/>) libvirt does not tell AppArmor.",
+        remedy: "If the guest did not start because of it: add a line with the file's path and \"r,\" to /etc/apparmor.d/local/abstractions/libvirt-qemu (make the file if it is missing), or move the file where guests may read it; passthru rom dump --install and rom trim --install put a ROM there.",
+    },
+    Symptom {
         id: "symptom.hook-hangs",
         title: "No guest's start hung in libvirt",
         severity: Severity::Warning,

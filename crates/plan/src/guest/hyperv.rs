@@ -38,7 +38,7 @@ const WANTED: [(&str, &[&str]); 11] = [
 const RETRIES: u32 = 8191;
 /// The vendor that a hidden guest shows in place of Hyper-V's, which the old driver looked for too: any
 /// text of up to 12 characters will do.
-const VENDOR: &str = "passthru";
+pub(super) const VENDOR: &str = "passthru";
 
 /// Those that `offered` has, each with what it needs.
 pub(super) fn choose(offered: &Capabilities) -> Vec<Enlightenment> {

@@ -202,10 +202,10 @@ impl Barred {
 
     /// What to type.
     pub fn way_out(&self) -> String {
-        let directories: Vec<_> = self
+        let directories: Vec<String> = self
             .directories
             .iter()
-            .map(|(path, _)| word(path).to_string())
+            .map(|(path, _)| word(path))
             .collect();
         format!(
             "Move it: sudo mv {} /var/lib/libvirt/images/, and name it there. Or let QEMU through: \

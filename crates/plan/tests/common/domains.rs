@@ -175,6 +175,10 @@ pub fn every_edit() -> Vec<(Vec<Edit>, Vec<&'static str>)> {
         cpus.clone(),
     ));
     all.push((vec![Edit::NoPin], cpus));
+    let features = vec!["/domain/features"];
+    all.push((vec![Edit::Hide], features.clone()));
+    all.push((vec![Edit::NoHide], features.clone()));
+    all.push((vec![Edit::NoHide, Edit::Hide], features));
     all.push((
         vec![Edit::NoScreen],
         [

@@ -50,6 +50,13 @@ pub(crate) struct Card {
     /// Let it see the function's own option ROM.
     #[arg(long, value_name = "ADDR")]
     pub(crate) no_rom: Vec<Address>,
+    /// Hide from it that it is a guest: the answer to Code 43 of NVIDIA drivers older than 465 (March
+    /// 2021), and of no others.
+    #[arg(long, conflicts_with = "no_hide")]
+    pub(crate) hide: bool,
+    /// Hide it no more: no driver of today needs it, and it costs speed.
+    #[arg(long)]
+    pub(crate) no_hide: bool,
     /// No screen but the card's: takes away SPICE and what hangs on it, and the QXL card.
     #[arg(long)]
     pub(crate) no_screen: bool,

@@ -47,8 +47,8 @@ pub(crate) struct New {
     /// A TPM 2.0; there is one for Windows 11 if left out.
     #[arg(long, value_name = "YES|NO")]
     pub(crate) tpm: Option<Choice>,
-    /// Hide from Windows that it is a guest. Only NVIDIA drivers older than 465 (March 2021) need it;
-    /// to any other guest it only takes away speed.
+    /// Hide from Windows that it is a guest. Only NVIDIA drivers older than 465 (March 2021) need it
+    /// (Code 43); to any other guest it only takes away speed.
     #[arg(long)]
     pub(crate) hide: bool,
     /// Let it run guests of its own (WSL 2, Hyper-V, Docker Desktop).

@@ -9,6 +9,7 @@ use passthru_plan::{
     Address, Finding, Verdict,
     facts::Function,
     rom::{file_name, judge, parse},
+    text::quote::word,
 };
 use serde::Serialize;
 
@@ -39,9 +40,15 @@ struct Document<'a> {
 
 /// What AppArmor has to be told.
 #[derive(Serialize)]
-struct Rule {
+pub(super) struct Rule {
     file: &'static str,
-    rule: &'static str,
+    rule: String,
+}
+
+impl From<AppArmorRule> for Rule {
+    fn from(AppArmorRule { file, rule }: AppArmorRule) -> Self {
+        Self { file, rule }
+    }
 }
 
 pub(super) fn run(args: &args::RomDump, global: &Global, out: &mut Out) -> Result<Outcome> {
@@ -74,7 +81,7 @@ pub(super) fn run(args: &args::RomDump, global: &Global, out: &mut Out) -> Resul
             verdict,
             rom: Body::new(&rom),
             findings: &findings,
-            apparmor: rule.map(|AppArmorRule { file, rule }| Rule { file, rule }),
+            apparmor: rule.map(Into::into),
         })?;
     } else {
         out.text(&format!("Wrote {file}: {} bytes.", dump.bytes.len()))?;
@@ -86,7 +93,7 @@ pub(super) fn run(args: &args::RomDump, global: &Global, out: &mut Out) -> Resul
         out.blank()?;
         show::rom::verdict(out, &findings)?;
         if args.install {
-            guest(out, &file, rule)?;
+            guest(out, Some(function.address), &file, rule)?;
         }
     }
     Ok(match verdict {
@@ -108,8 +115,17 @@ fn write(args: &args::RomDump, host: &Host, function: &Function, dump: &Dump) ->
 }
 
 /// How a guest gets it.
-fn guest(out: &mut Out, file: &str, rule: Option<AppArmorRule>) -> Result<()> {
-    out.heading("In the guest's domain, for this function's hostdev only:")?;
+pub(super) fn guest(
+    out: &mut Out,
+    function: Option<Address>,
+    file: &str,
+    rule: Option<AppArmorRule>,
+) -> Result<()> {
+    let function = function.map_or_else(|| "ADDR".into(), |function| function.to_string());
+    out.heading("A guest of libvirt that owns the card gets it with:")?;
+    let rom = word(&format!("{function}={file}"));
+    out.command(&format!("sudo passthru vm edit NAME --rom {rom}"))?;
+    out.heading("By hand, in its domain, for this function's hostdev only:")?;
     out.command(&format!("<rom file='{file}'/>"))?;
     if let Some(AppArmorRule { file, rule }) = rule {
         out.heading(
@@ -119,7 +135,7 @@ fn guest(out: &mut Out, file: &str, rule: Option<AppArmorRule>) -> Result<()> {
             0,
             &format!("Add this line to {file} (make the file if it is missing); it counts from the guest's next start:"),
         )?;
-        out.command(rule)?;
+        out.command(&rule)?;
     }
     Ok(())
 }

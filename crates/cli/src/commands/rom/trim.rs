@@ -1,13 +1,18 @@
 //! `passthru rom trim`: a ROM alone, without what stands before and after it in a file.
 
-use passthru_host::rom::{load, save};
+use std::path::Path;
+
+use passthru_host::rom::{apparmor_rule, install, load, save};
 use passthru_plan::{
     rom::{Chain, Start, parse},
     text::quote::command,
 };
 use serde::Serialize;
 
-use super::{function, text, unwritten};
+use super::{
+    dump::{Rule, guest},
+    function, text, unwritten,
+};
 use crate::{
     args::{self, Global},
     error::{Error, Kind, Outcome, Result},
@@ -24,12 +29,19 @@ struct Document<'a> {
     cut_before: usize,
     cut_after: usize,
     start: &'a Start,
+    /// What AppArmor has to be told, with --install.
+    apparmor: Option<Rule>,
 }
 
 pub(super) fn run(args: &args::RomTrim, global: &Global, out: &mut Out) -> Result<Outcome> {
-    let ids = match args.gpu {
-        Some(address) => Some(function(&host::reading(global)?, address)?.ids),
-        None => None,
+    let host = match (args.install, args.gpu) {
+        (true, _) => Some(host::writing(global, "rom trim")?),
+        (false, Some(_)) => Some(host::reading(global)?),
+        (false, None) => None,
+    };
+    let ids = match (&host, args.gpu) {
+        (Some(host), Some(address)) => Some(function(host, address)?.ids),
+        _ => None,
     };
     let bytes = load(&args.file)?;
     let file = text(&args.file);
@@ -45,10 +57,23 @@ pub(super) fn run(args: &args::RomTrim, global: &Global, out: &mut Out) -> Resul
         .hint(command(&["passthru", "rom", "check", &file])));
     }
     let range = rom.range();
-    let target = text(&args.out);
     // The range lies within the file.
     let kept = bytes.get(range.clone()).unwrap_or_default();
-    save(&args.out, kept, args.force).map_err(unwritten)?;
+    let target = match (&args.out, &host) {
+        (Some(out), _) => {
+            save(out, kept, args.force).map_err(unwritten)?;
+            text(out)
+        }
+        (None, Some(host)) => {
+            let installed = install(host.root(), &name(&args.file), kept, args.force);
+            installed.map_err(unwritten)?.0
+        }
+        (None, None) => return Err(Error::usage("where should the ROM go?")),
+    };
+    let rule = host
+        .as_ref()
+        .filter(|_| args.install)
+        .and_then(|host| apparmor_rule(host.root()));
     let (before, after) = (range.start, bytes.len() - range.end);
     if out.is_json() {
         out.json(&Document {
@@ -58,6 +83,7 @@ pub(super) fn run(args: &args::RomTrim, global: &Global, out: &mut Out) -> Resul
             cut_before: before,
             cut_after: after,
             start: &rom.start,
+            apparmor: rule.map(Into::into),
         })?;
         return Ok(Outcome::Done);
     }
@@ -80,5 +106,14 @@ pub(super) fn run(args: &args::RomTrim, global: &Global, out: &mut Out) -> Resul
         next.extend(["--gpu", address]);
     }
     out.command(&command(&next))?;
+    if args.install {
+        guest(out, args.gpu, &target, rule)?;
+    }
     Ok(Outcome::Done)
+}
+
+/// The file's name, with the ending that AppArmor's rule is about.
+fn name(file: &Path) -> String {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    format!("{stem}.rom")
 }

@@ -1,6 +1,10 @@
 //! `passthru vm edit`: an existing guest of libvirt is changed, and undone like anything else.
 
-use passthru_host::{input, libvirt::Libvirt};
+use passthru_host::{
+    input,
+    libvirt::Libvirt,
+    rom::{AppArmorRule, closed_by_apparmor},
+};
 use passthru_plan::{
     Change, Facts, Notice, Refusal,
     guest::{
@@ -15,6 +19,7 @@ use super::{
     carry::{self, Done},
     free, input as given,
     show::definition,
+    wish::absolute,
 };
 use crate::{
     args::{
@@ -58,7 +63,7 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut Out) -> Result<Outcome
         carry::only_here(&host, global, "vm edit")?;
         host
     };
-    let edits = edits(args, &host);
+    let edits = edits(args, &host)?;
     if edits.is_empty() {
         return Err(Error::usage("nothing is asked of the guest")
             .hint("passthru vm edit --help shows what can be"));
@@ -89,7 +94,8 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut Out) -> Result<Outcome
             document.refusals = refusals;
             outcome
         }
-        Ok(edited) => {
+        Ok(mut edited) => {
+            edited.notes.extend(closed_roms(&host, &edits));
             let plan = plan(&facts, &before, &edits, &edited);
             document.changes = plan
                 .changes
@@ -174,8 +180,26 @@ fn still_free(args: &Args, host: &Host, edits: &[Edit]) -> std::result::Result<(
     if busy.is_empty() { Ok(()) } else { Err(busy) }
 }
 
+/// ROM files that AppArmor keeps from guests. libvirt does not, and the guest would not start.
+fn closed_roms(host: &Host, edits: &[Edit]) -> Vec<Notice> {
+    let files = edits.iter().filter_map(|edit| match edit {
+        Edit::Rom(_, RomWish::File(file)) => Some(file),
+        _ => None,
+    });
+    files
+        .filter_map(|file| Some((file, closed_by_apparmor(host.root(), file)?)))
+        .map(|(file, AppArmorRule { file: local, rule })| Notice {
+            id: "guest.edit.rom.apparmor".into(),
+            text: format!(
+                "AppArmor does not let guests of libvirt read {file}, and the guest would not start. \
+                 Add this line to {local} (make the file if it is missing): {rule}"
+            ),
+        })
+        .collect()
+}
+
 /// What is asked for: first what goes, then what comes.
-fn edits(args: &Args, host: &Host) -> Vec<Edit> {
+fn edits(args: &Args, host: &Host) -> Result<Vec<Edit>> {
     let (card, cpus, devices) = (&args.card, &args.cpus, &args.devices);
     let mut edits = Vec::new();
     edits.extend(card.remove_gpu.iter().copied().map(Edit::RemoveCard));
@@ -197,11 +221,9 @@ fn edits(args: &Args, host: &Host) -> Vec<Edit> {
         with: with.take().unwrap_or_default(),
     }));
     edits.extend(card.no_rom.iter().copied().map(Edit::NoRom));
-    edits.extend(
-        card.rom
-            .iter()
-            .map(|(at, file)| Edit::Rom(*at, RomWish::File(file.clone()))),
-    );
+    for (at, file) in &card.rom {
+        edits.push(Edit::Rom(*at, RomWish::File(absolute(file)?)));
+    }
     edits.extend(card.rom_off.iter().map(|&at| Edit::Rom(at, RomWish::Off)));
     edits.extend(given::usb(&devices.input, host));
     let bus = spec::Bus::from(devices.disk_bus);
@@ -226,6 +248,8 @@ fn edits(args: &Args, host: &Host) -> Vec<Edit> {
             .hugepages
             .map(|size| Edit::Hugepages(size.into())),
     );
+    edits.extend(card.no_hide.then_some(Edit::NoHide));
+    edits.extend(card.hide.then_some(Edit::Hide));
     edits.extend(card.no_screen.then_some(Edit::NoScreen));
-    edits
+    Ok(edits)
 }

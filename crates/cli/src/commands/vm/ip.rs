@@ -180,12 +180,15 @@ impl Reached {
         }
         for port in &self.reach {
             match port.answers {
-                Some(true) => out.command(&port.reach.how)?,
                 Some(false) => out.line(&Line::new().dim(format!(
                     "  port {} does not answer: {}",
                     port.reach.port, port.reach.how
                 )))?,
-                None => out.command(&port.reach.how)?,
+                Some(true) | None => out.command(&port.reach.how)?,
+            }
+            // Who answers has it on.
+            if let (Some(first), Some(false) | None) = (&port.reach.first, port.answers) {
+                out.paragraph(2, first)?;
             }
         }
         if let Some(nothing) = &self.nothing {

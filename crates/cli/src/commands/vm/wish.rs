@@ -100,7 +100,7 @@ fn wish(args: &New) -> Result<Wish> {
 }
 
 /// A path as libvirt needs it; what was typed is relative to where it was typed.
-fn absolute(path: &str) -> Result<String> {
+pub(super) fn absolute(path: &str) -> Result<String> {
     let fail = |why: String| Error::usage(format!("{path}: {why}"));
     let whole = std::path::absolute(path).map_err(|e| fail(e.to_string()))?;
     whole

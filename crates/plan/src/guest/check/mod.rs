@@ -6,6 +6,7 @@
 mod cards;
 mod cpus;
 mod disks;
+mod hidden;
 mod memory;
 mod pins;
 mod roms;
@@ -68,6 +69,7 @@ pub fn check(
     found.extend(memory::hugepages(&view));
     found.push(cpus::number(&view));
     found.extend(pins::pins(&view));
+    found.extend(hidden::hides(&view));
     let name = existing::command_name(xml);
     for remedy in found.iter_mut().filter_map(|one| one.remedy.as_mut()) {
         *remedy = remedy.replace("NAME", &name);

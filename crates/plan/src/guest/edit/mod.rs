@@ -7,6 +7,7 @@
 mod card;
 mod disk;
 mod evdev;
+mod hide;
 mod hugepages;
 mod keyboard;
 mod pinning;
@@ -29,6 +30,7 @@ use crate::{
     pci::Address,
     plan::{Notice, Refusal},
 };
+pub(super) use hide::found as hidden;
 pub use port::Port;
 pub use rom::RomWish;
 use splice::Splices;
@@ -86,6 +88,10 @@ pub enum Edit {
     AddEvdev(String),
     /// Share it no more.
     RemoveEvdev(String),
+    /// Hide from it that it is a guest: only NVIDIA's drivers before version 465 ask.
+    Hide,
+    /// Hide it no more.
+    NoHide,
     /// No screen but that of the card: takes away SPICE and what hangs on it.
     NoScreen,
 }
@@ -170,6 +176,8 @@ fn one(facts: &Facts, xml: &str, edit: &Edit, draft: &mut Draft) -> Result<Strin
         Edit::NoHugepages => hugepages::remove(&mut job),
         Edit::AddEvdev(path) => evdev::add(&mut job, path),
         Edit::RemoveEvdev(path) => evdev::remove(&mut job, path),
+        Edit::Hide => hide::add(&mut job),
+        Edit::NoHide => hide::remove(&mut job),
         Edit::NoScreen => screen::remove(&mut job),
     }
     Ok(job.splices.finish())

@@ -41,6 +41,8 @@ impl Edit {
             Self::NoHugepages => "its memory is in ordinary pages".into(),
             Self::AddEvdev(path) => format!("it shares {path} with the host"),
             Self::RemoveEvdev(path) => format!("it does not share {path}"),
+            Self::Hide => "it does not see that it is a guest".into(),
+            Self::NoHide => "it sees that it is a guest".into(),
             Self::NoScreen => "it has no screen but the card's".into(),
         }
     }

@@ -189,7 +189,14 @@ pub fn nothing(domain: &Domain, running: bool) -> Nothing {
             format!(
                 "{name} has not asked the DHCP server of libvirt's network {network} for an address yet."
             ),
-            "It may still be starting: wait with --wait 60. A Windows guest without the virtio driver has no network; see its screen or passthru vm console.",
+            if domain.os == OsHint::Windows {
+                "It may still be starting: wait with --wait 60. Without the virtio driver Windows has \
+                 no network: install virtio-win-guest-tools.exe from the CD virtio-win in it, and look \
+                 at the card's monitor or its screen (virt-viewer)."
+            } else {
+                "It may still be starting: wait with --wait 60. Its screen or passthru vm console shows \
+                 how far it is."
+            },
             true,
         ),
         Link::Bridge(bridge) => say(
@@ -234,6 +241,8 @@ pub struct Reach {
     pub port: u16,
     /// What to type, or to connect with.
     pub how: String,
+    /// What has to be so in the guest first.
+    pub first: Option<String>,
 }
 
 /// How a guest at `address` is used, by what runs in it: what is known to be no good is left out.
@@ -241,6 +250,7 @@ pub fn reach(os: OsHint, address: &str) -> Vec<Reach> {
     let ssh = Reach {
         port: 22,
         how: format!("ssh USER@{address}"),
+        first: None,
     };
     let place = if address.contains(':') {
         format!("[{address}]")
@@ -250,6 +260,9 @@ pub fn reach(os: OsHint, address: &str) -> Vec<Reach> {
     let rdp = Reach {
         port: 3389,
         how: format!("xfreerdp /v:{place} /u:USER"),
+        first: Some(
+            "turn on Remote Desktop in it first: Settings > System (Windows Pro or better)".into(),
+        ),
     };
     match os {
         OsHint::Windows => [rdp].into(),
