@@ -10,6 +10,7 @@ pub mod capture;
 pub mod confine;
 pub mod exec;
 pub mod failpoint;
+pub mod firmware;
 pub mod held;
 pub mod input;
 pub mod journal;

@@ -13,6 +13,7 @@ use passthru_plan::{
     guest::{
         Guest, Wish,
         domain::domain,
+        firmware::Descriptor,
         hugepages::PageSize,
         qemu::{CommandLine, Files, command_line},
     },
@@ -206,4 +207,48 @@ proptest! {
         let expected: String = line.argv.iter().map(|word| format!("{word}\0")).collect();
         prop_assert_eq!(printed, expected + "\n");
     }
+}
+
+#[test]
+fn firmware_is_where_the_hosts_descriptors_say() {
+    let descriptor = |name: &str, format: &str, machine: &str, features: &[&str]| -> Descriptor {
+        let file = |kind: &str| serde_json::json!({"filename": format!("/fw/{name}.{kind}"), "format": format});
+        let value = serde_json::json!({
+            "description": name,
+            "interface-types": ["uefi"],
+            "mapping": {"device": "flash", "executable": file("code"), "nvram-template": file("vars")},
+            "targets": [{"architecture": "x86_64", "machines": [machine]}],
+            "features": features,
+            "tags": [],
+        });
+        serde_json::from_value(value).unwrap()
+    };
+    let all = [
+        serde_json::from_str(r#"{"mapping": {"device": "memory", "filename": "/fw/x"}}"#).unwrap(),
+        descriptor("compressed", "qcow2", "pc-q35-*", &[]),
+        descriptor("old", "raw", "pc-i440fx-*", &[]),
+        descriptor(
+            "no-keys",
+            "raw",
+            "pc-q35-*",
+            &["secure-boot", "requires-smm"],
+        ),
+        descriptor(
+            "keys",
+            "raw",
+            "pc-q35-*",
+            &["enrolled-keys", "secure-boot", "requires-smm"],
+        ),
+        descriptor("plain", "raw", "pc-q35-*", &["acpi-s3"]),
+    ];
+    let facts = desktop("5950X");
+    let of = |wish: &Wish, all: &[Descriptor]| {
+        let files = Files::of(&planned(&facts, wish), all);
+        (files.code, files.template)
+    };
+    let pair = |name: &str| (format!("/fw/{name}.code"), format!("/fw/{name}.vars"));
+    assert_eq!(of(&linux(), &all), pair("plain"));
+    assert_eq!(of(&windows(), &all), pair("keys"));
+    let debian = Files::debian(&planned(&facts, &linux()));
+    assert_eq!(of(&linux(), &all[..5]), (debian.code, debian.template));
 }

@@ -15,6 +15,7 @@ pub mod domain;
 pub mod edit;
 pub mod element;
 mod existing;
+pub mod firmware;
 pub mod from_domain;
 pub mod hugepages;
 pub mod hyperv;

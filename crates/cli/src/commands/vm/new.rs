@@ -1,6 +1,6 @@
 //! `passthru vm new`: a guest with a card, shown or defined.
 
-use passthru_host::{input, libvirt::Libvirt};
+use passthru_host::{firmware::descriptors, input, libvirt::Libvirt};
 use passthru_plan::{
     Change, Plan, Refusal,
     guest::{
@@ -72,7 +72,10 @@ pub(super) fn run(args: &New, global: &Global, out: &mut Out) -> Result<Outcome>
             edits.extend(super::input::shared(&args.devices.input));
             let edited = edit(&facts, &domain(&guest), &edits);
             document.xml = edited.as_ref().ok().map(|edited| edited.xml.clone());
-            document.qemu = Some(command_line(&guest, &Files::debian(&guest)));
+            document.qemu = Some(command_line(
+                &guest,
+                &Files::of(&guest, &descriptors(host.root())),
+            ));
             let plan = match (define(&guest, &making, exists), edited) {
                 (Ok(mut plan), Ok(edited)) => {
                     with_devices(&mut plan, &mut guest, &edits, edited);

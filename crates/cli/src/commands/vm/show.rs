@@ -1,7 +1,7 @@
 //! `passthru vm show`: a guest of libvirt as it is defined, or as a script that starts it without
 //! libvirt.
 
-use passthru_host::{input, libvirt::Libvirt};
+use passthru_host::{firmware::descriptors, input, libvirt::Libvirt};
 use passthru_plan::guest::{
     Guest,
     from_domain::read,
@@ -54,7 +54,7 @@ pub(super) fn run(args: &Show, global: &Global, out: &mut Out) -> Result<Outcome
         )
         .hint(refusal.way_out)
     })?;
-    let qemu = command_line(&guest, &Files::debian(&guest));
+    let qemu = command_line(&guest, &Files::of(&guest, &descriptors(host.root())));
     if out.is_json() {
         out.json(&Document {
             schema: 1,
