@@ -1,6 +1,6 @@
 //! Which files of the host QEMU, as the user that libvirt gives it, cannot get to.
 
-use passthru_plan::guest::reach::{Barred, Directory, User, barred};
+use passthru_plan::guest::reach::{Barred, Place, User, barred};
 use rustix::{
     fs::{self, Mode, OFlags},
     io::Errno,
@@ -26,8 +26,18 @@ impl<'a> Reach<'a> {
         Self { root, user }
     }
 
-    /// What keeps QEMU from the file at `path`; `None` if nothing does, or that is not known.
+    /// What keeps QEMU from the ROM at `path`, which libvirt does not give it as it gives it disks.
+    pub fn barred_rom(&self, path: &str) -> Option<Barred> {
+        let own = self.place(path, OFlags::NONBLOCK);
+        self.look(path, own.as_ref())
+    }
+
+    /// What keeps QEMU from the disk at `path`; `None` if nothing does, or that is not known.
     pub fn barred(&self, path: &str) -> Option<Barred> {
+        self.look(path, None)
+    }
+
+    fn look(&self, path: &str, own: Option<&Place>) -> Option<Barred> {
         let user = self.user.as_ref()?;
         // Devices have an owner that libvirt sets, below directories that all may enter.
         if path.starts_with("/dev/") || !path.starts_with('/') {
@@ -37,17 +47,17 @@ impl<'a> Reach<'a> {
         let resolved = self.root.resolve(path).ok();
         for path in [Some(path), resolved.as_deref()].into_iter().flatten() {
             for directory in parents(path) {
-                if above.iter().all(|one: &Directory| one.path != directory) {
-                    above.extend(self.directory(directory));
+                if above.iter().all(|one: &Place| one.path != directory) {
+                    above.extend(self.place(directory, OFlags::DIRECTORY));
                 }
             }
         }
-        barred(user, path, &above)
+        barred(user, path, &above, own)
     }
 
-    /// The directory, unless it has an ACL that cannot be read.
-    fn directory(&self, path: &str) -> Option<Directory> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    /// The directory or file, unless it has an ACL that cannot be read.
+    fn place(&self, path: &str, flags: OFlags) -> Option<Place> {
+        let flags = OFlags::RDONLY | flags;
         let fd = self.root.open_at(path, flags, Mode::empty()).ok()?;
         let stat = fs::fstat(&fd).ok()?;
         let mut value = vec![0; 64 << 10];
@@ -59,7 +69,7 @@ impl<'a> Reach<'a> {
             Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS) => None,
             Err(_) => return None,
         };
-        Some(Directory {
+        Some(Place {
             path: path.into(),
             mode: stat.st_mode,
             uid: stat.st_uid,
@@ -112,7 +122,10 @@ mod tests {
             assert_eq!(barred.directories, [("/home/alex".into(), 0o700)], "{path}");
         }
         mode("home/alex", 0o711);
-        assert_eq!(reach.barred("/srv/w.iso"), None);
+        mode("home/alex/isos/w.iso", 0o600);
+        assert_eq!(reach.barred("/srv/w.iso"), None, "libvirt gives it to QEMU");
+        assert_eq!(reach.barred_rom("/srv/w.iso").unwrap().mode, Some(0o600));
+        assert_eq!(reach.barred_rom("/none.rom"), None);
         mode("home/alex", 0o700);
         // QEMU as root, or nobody knows as whom.
         std::fs::write(at("etc/passwd"), "root:x:0:0::/:/x\n").unwrap();

@@ -277,6 +277,7 @@ fn networks_and_disks() {
     let home = [Barred {
         path: "/home/alex/x.iso".into(),
         directories: vec![("/home/alex".into(), 0o700)],
+        mode: None,
         user: "libvirt-qemu".into(),
     }];
     let barred = Around {

@@ -227,3 +227,36 @@ fn a_rom_is_named_from_where_one_stands_and_held_to_apparmor() {
     let value = act(&sample, &words("01:00.0=/usr/share/kvm/card.rom")).json(0);
     assert_eq!(told(&value), 0);
 }
+
+#[test]
+fn files_that_qemu_cannot_get_to_are_blockers() {
+    use std::os::unix::fs::PermissionsExt;
+    let sample = sample();
+    let disk = "<disk type='file' device='disk'><source file='/home/alex/a.qcow2'/></disk>";
+    let xml = XML.replace("<devices>", &format!("<devices>{disk}"));
+    sample.write("var/lib/sample-libvirt/games.xml", &xml);
+    sample.write("home/alex/a.qcow2", "");
+    sample.write("etc/passwd", "libvirt-qemu:x:64055:64055::/:/x\n");
+    let home = sample.root().join("home/alex");
+    let mode = |mode| {
+        std::fs::set_permissions(&home, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let closed = || {
+        let ran = sample.run(&["vm", "check", "games", "--sample-tools", "--json"]);
+        let value = ran.json(1);
+        let findings = value["findings"].as_array().unwrap().clone();
+        findings
+            .into_iter()
+            .find(|one| one["id"] == "guest.file:/home/alex/a.qcow2")
+    };
+    mode(0o700);
+    let found = closed().unwrap();
+    assert_eq!(found["severity"], "blocker");
+    let remedy = found["remedy"].as_str().unwrap();
+    assert!(
+        remedy.contains("setfacl -m u:libvirt-qemu:x /home/alex"),
+        "{remedy}"
+    );
+    mode(0o755);
+    assert_eq!(closed(), None);
+}

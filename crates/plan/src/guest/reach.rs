@@ -29,9 +29,9 @@ pub struct User {
     pub groups: Vec<u32>,
 }
 
-/// A directory above a file.
+/// A file, or a directory above it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Directory {
+pub struct Place {
     /// Where it is.
     pub path: String,
     /// Permission bits.
@@ -49,8 +49,10 @@ pub struct Directory {
 pub struct Barred {
     /// The file.
     pub path: String,
-    /// Directories above it that QEMU cannot enter, and their permission bits; never empty.
+    /// Directories above it that QEMU cannot enter, and their permission bits.
     pub directories: Vec<(String, u32)>,
+    /// Its own permission bits, if QEMU may not read it: libvirt gives QEMU disks, and no ROMs.
+    pub mode: Option<u32>,
     /// QEMU's user.
     pub user: String,
 }
@@ -96,49 +98,60 @@ impl User {
         })
     }
 
-    /// It may go through the directory: the kernel's order (acl(5), "Access check algorithm").
-    pub fn may_enter(&self, directory: &Directory) -> bool {
-        let Directory { mode, uid, gid, .. } = *directory;
-        if let Some(entries) = directory.acl.as_deref().and_then(entries) {
-            return self.allowed(directory, &entries);
-        }
-        let bit = if uid == self.uid {
-            0o100
-        } else if self.groups.contains(&gid) {
-            0o010
-        } else {
-            0o001
-        };
-        mode & bit != 0
+    /// It may go through the directory.
+    pub fn may_enter(&self, directory: &Place) -> bool {
+        self.may(directory, 1)
     }
 
-    fn allowed(&self, directory: &Directory, entries: &[Entry]) -> bool {
-        let of = |tag| entries.iter().find(|entry| entry.tag == tag);
-        let enters = |entry: Option<&Entry>| entry.is_some_and(|entry| entry.enters);
-        if directory.uid == self.uid {
-            return enters(of(USER_OBJ));
+    /// It may read the file.
+    pub fn may_read(&self, file: &Place) -> bool {
+        self.may(file, 4)
+    }
+
+    /// The kernel's order (acl(5), "Access check algorithm").
+    fn may(&self, place: &Place, right: u16) -> bool {
+        let Place { mode, uid, gid, .. } = *place;
+        if let Some(entries) = place.acl.as_deref().and_then(entries) {
+            return self.allowed(place, &entries, right);
         }
-        let masked = of(MASK).is_none_or(|mask| mask.enters);
+        let shift = if uid == self.uid {
+            6
+        } else if self.groups.contains(&gid) {
+            3
+        } else {
+            0
+        };
+        (mode >> shift) & u32::from(right) != 0
+    }
+
+    fn allowed(&self, place: &Place, entries: &[Entry], right: u16) -> bool {
+        let grants = |entry: &Entry| entry.permissions & right != 0;
+        let of = |tag| entries.iter().find(|entry| entry.tag == tag);
+        let one = |entry: Option<&Entry>| entry.is_some_and(grants);
+        if place.uid == self.uid {
+            return one(of(USER_OBJ));
+        }
+        let masked = of(MASK).is_none_or(grants);
         let named = |entry: &&Entry| entry.tag == USER && entry.id == self.uid;
         if let Some(entry) = entries.iter().find(named) {
-            return entry.enters && masked;
+            return grants(entry) && masked;
         }
         let mut mine = entries.iter().filter(|entry| match entry.tag {
-            GROUP_OBJ => self.groups.contains(&directory.gid),
+            GROUP_OBJ => self.groups.contains(&place.gid),
             GROUP => self.groups.contains(&entry.id),
             _ => false,
         });
         match mine.next() {
-            Some(first) => masked && (first.enters || mine.any(|entry| entry.enters)),
-            None => enters(of(OTHER)),
+            Some(first) => masked && (grants(first) || mine.any(grants)),
+            None => one(of(OTHER)),
         }
     }
 }
 
-/// An entry of an ACL, as far as it is about entering.
+/// An entry of an ACL.
 struct Entry {
     tag: u16,
-    enters: bool,
+    permissions: u16,
     id: u32,
 }
 
@@ -163,22 +176,27 @@ fn entries(value: &[u8]) -> Option<Vec<Entry>> {
         };
         Some(Entry {
             tag: u16::from_le_bytes([*a, *b]),
-            enters: u16::from_le_bytes([*c, *d]) & 1 != 0,
+            permissions: u16::from_le_bytes([*c, *d]),
             id: u32::from_le_bytes(id.try_into().ok()?),
         })
     };
     rest.chunks_exact(8).map(entry).collect()
 }
 
-/// What keeps `user` from the file at `path`, which lies below `above`.
-pub fn barred(user: &User, path: &str, above: &[Directory]) -> Option<Barred> {
+/// What keeps `user` from the file at `path`, which lies below `above`; `own` is the file itself, where
+/// libvirt does not give it to QEMU.
+pub fn barred(user: &User, path: &str, above: &[Place], own: Option<&Place>) -> Option<Barred> {
     let closed = above.iter().filter(|one| !user.may_enter(one));
     let directories: Vec<(String, u32)> = closed
         .map(|one| (one.path.clone(), one.mode & 0o7777))
         .collect();
-    (!directories.is_empty()).then(|| Barred {
+    let mode = own
+        .filter(|own| !user.may_read(own))
+        .map(|own| own.mode & 0o7777);
+    (!directories.is_empty() || mode.is_some()).then(|| Barred {
         path: path.into(),
         directories,
+        mode,
         user: user.name.clone(),
     })
 }
@@ -186,34 +204,47 @@ pub fn barred(user: &User, path: &str, above: &[Directory]) -> Option<Barred> {
 impl Barred {
     /// A sentence or two.
     pub fn why(&self) -> String {
+        let (user, path) = (&self.user, &self.path);
+        if let (Some(mode), true) = (self.mode, self.directories.is_empty()) {
+            return format!(
+                "QEMU runs as {user} and cannot read {path} (mode {mode:04o}). libvirt gives it disks, \
+                 and no ROM."
+            );
+        }
         let directories: Vec<String> = self
             .directories
             .iter()
             .map(|(path, mode)| format!("{path} (mode {mode:04o})"))
             .collect();
         format!(
-            "QEMU runs as {} and cannot enter {}, so it cannot open {}. libvirt makes the file itself \
-             QEMU's, and leaves the directories above it alone.",
-            self.user,
+            "QEMU runs as {user} and cannot enter {}, so it cannot open {path}. libvirt makes a disk \
+             itself QEMU's, and leaves the directories above it alone.",
             directories.join(" and "),
-            self.path
         )
     }
 
     /// What to type.
     pub fn way_out(&self) -> String {
+        let path = word(&self.path);
+        let readable = self.mode.map(|_| format!("sudo chmod a+r {path}"));
+        if self.directories.is_empty() {
+            return readable.unwrap_or_default();
+        }
         let directories: Vec<String> = self
             .directories
             .iter()
             .map(|(path, _)| word(path))
             .collect();
-        format!(
-            "Move it: sudo mv {} /var/lib/libvirt/images/, and name it there. Or let QEMU through: \
+        let mut way_out = format!(
+            "Move it: sudo mv {path} /var/lib/libvirt/images/, and name it there. Or let QEMU through: \
              sudo setfacl -m u:{}:x {}",
-            word(&self.path),
             self.user,
             directories.join(" ")
-        )
+        );
+        if let Some(readable) = readable {
+            way_out.push_str(&format!("; and {readable}"));
+        }
+        way_out
     }
 
     /// As what keeps a guest from being made or started.
@@ -247,8 +278,8 @@ mod tests {
         User::of(conf, PASSWD, GROUP)
     }
 
-    fn directory(mode: u32, gid: u32, acl: Option<Vec<u8>>) -> Directory {
-        Directory {
+    fn directory(mode: u32, gid: u32, acl: Option<Vec<u8>>) -> Place {
+        Place {
             path: "/home/alex".into(),
             mode,
             uid: 1000,
@@ -313,7 +344,7 @@ mod tests {
         let mut below = directory(0o700, 7, None);
         below.path = "/home/alex/my images".into();
         let above = [directory(0o750, 7, None), below];
-        let found = barred(&user, "/home/alex/my images/w.iso", &above).unwrap();
+        let found = barred(&user, "/home/alex/my images/w.iso", &above, None).unwrap();
         assert!(
             found
                 .why()
@@ -326,6 +357,12 @@ mod tests {
             "{}",
             found.way_out()
         );
-        assert_eq!(barred(&user, "/x", &[directory(0o755, 7, None)]), None);
+        let open = [directory(0o755, 7, None)];
+        assert_eq!(barred(&user, "/x", &open, None), None);
+        let rom = |mode| barred(&user, "/x.rom", &open, Some(&directory(mode, 7, None)));
+        assert_eq!(rom(0o644), None);
+        let closed = rom(0o600).unwrap();
+        assert!(closed.why().contains("cannot read /x.rom (mode 0600)"));
+        assert_eq!(closed.way_out(), "sudo chmod a+r /x.rom");
     }
 }

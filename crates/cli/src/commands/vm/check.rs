@@ -1,12 +1,13 @@
 //! `passthru vm check`: a guest of libvirt held to the host.
 
-use passthru_host::{input, pools, reach::Reach, rom::load_from};
+use passthru_host::{input, pools, rom::load_from};
 use passthru_plan::{
     Finding, Severity, Status, Verdict,
     guest::{
         Domain,
         check::{RomFiles, check, rom_files},
         hugepages::HostPages,
+        reach::Barred,
     },
 };
 use serde::Serialize;
@@ -47,13 +48,10 @@ pub(super) fn run(args: &Check, global: &Global, out: &mut Out) -> Result<Outcom
         mounted: mounted.as_deref(),
     };
     let mut findings = check(&facts, &xml, &roms, pages).map_err(refused)?;
-    let reach = Reach::new(host.root());
-    let domain = Domain::parse(&xml).ok();
-    let barred = domain
-        .iter()
-        .flat_map(files::of)
-        .filter_map(|path| reach.barred(path));
-    findings.extend(barred.map(|barred| barred.finding()));
+    if let Ok(domain) = Domain::parse(&xml) {
+        let barred = files::barred(host.root(), &domain);
+        findings.extend(barred.iter().map(Barred::finding));
+    }
     if out.is_json() {
         out.json(&Document {
             schema: 1,

@@ -6,10 +6,19 @@ use passthru_plan::{
     guest::{Domain, reach::Barred},
 };
 
-/// Disks, media and ROMs of a guest.
-pub(super) fn of(domain: &Domain) -> impl Iterator<Item = &str> {
+/// Disks, media and ROMs of a guest that QEMU cannot get to, of those that are there.
+pub(super) fn barred(root: &Root, domain: &Domain) -> Vec<Barred> {
+    let reach = Reach::new(root);
+    let there = |path: &&str| root.exists(path);
     let disks = domain.disks.iter().map(|disk| disk.path.as_str());
-    disks.chain(domain.roms.iter().map(String::as_str))
+    let roms = domain.roms.iter().map(String::as_str);
+    let mut found: Vec<Barred> = disks
+        .filter(there)
+        .filter_map(|path| reach.barred(path))
+        .collect();
+    found.extend(roms.filter(there).filter_map(|path| reach.barred_rom(path)));
+    found.dedup();
+    found
 }
 
 /// What keeps a guest from having the files at `paths`.

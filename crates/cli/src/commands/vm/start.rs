@@ -7,14 +7,12 @@ use passthru_host::{
     confine,
     libvirt::{Libvirt, State},
     openers, pools,
-    reach::Reach,
 };
 use passthru_plan::{
     Address, Facts, Refusal,
     guest::{
         Domain,
         hugepages::HostPages,
-        reach::Barred,
         read::Link,
         run::{Around, Consent, Held, Ready, preflight},
     },
@@ -136,11 +134,7 @@ fn ready(
         .filter(|path| !root.exists(path))
         .cloned()
         .collect();
-    let reach = Reach::new(root);
-    let barred: Vec<Barred> = files::of(domain)
-        .filter(|path| root.exists(path))
-        .filter_map(|path| reach.barred(path))
-        .collect();
+    let barred = files::barred(root, domain);
     let no_device: Vec<String> = domain
         .interfaces
         .iter()

@@ -38,7 +38,10 @@ fn rom(
     let bytes = match bytes {
         Some(Measured::Value(bytes)) => bytes,
         Some(Measured::NotMeasured(why)) => {
-            return check.unknown(why.clone(), format!("passthru rom check {file}"));
+            return check.unknown(
+                why.clone(),
+                format!("As root: sudo passthru vm check NAME, or sudo passthru rom check {file}"),
+            );
         }
         None => {
             return check.unknown("it was not looked at", format!("passthru rom check {file}"));
