@@ -136,6 +136,13 @@ impl Sample {
         self.ran(command.env("COLUMNS", columns.to_string()))
     }
 
+    /// The same as [`Sample::act`], stopped as by a crash at this failpoint.
+    pub(crate) fn act_until(&self, failpoint: &str, arguments: &[&str]) -> Ran {
+        let mut command = self.command(arguments);
+        command.args(["--yes", "--sample-tools"]);
+        self.ran(command.env("PASSTHRU_FAILPOINT", format!("{failpoint}=stop")))
+    }
+
     /// A command that changes the sample host, with the stand-ins for its tools.
     pub(crate) fn act(&self, arguments: &[&str]) -> Ran {
         let mut command = self.command(arguments);

@@ -65,6 +65,13 @@ pub(super) enum Action {
     RemoveDirectory { path: String },
 }
 
+impl Action {
+    /// What it removes is saved in part at most: whoever has come past it goes on.
+    pub(super) const fn is_for_good(&self) -> bool {
+        matches!(self, Self::Discard { .. } | Self::Domain { text: None, .. })
+    }
+}
+
 /// What to do, in order, and what to tell the user.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Decision {

@@ -1,6 +1,9 @@
 //! What every part of a transaction needs at hand, and the error they share.
 
-use std::{cell::RefCell, sync::atomic::Ordering};
+use std::{
+    cell::{Cell, RefCell},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use rustix::io::Errno;
 
@@ -82,6 +85,8 @@ pub(super) struct Engine<'a> {
     pub(super) exec: &'a dyn Exec,
     pub(super) options: &'a Options<'a>,
     progress: RefCell<&'a mut dyn Progress>,
+    /// Something is being taken back, which nobody may stop halfway.
+    returning: Cell<bool>,
 }
 
 impl<'a> Engine<'a> {
@@ -96,7 +101,22 @@ impl<'a> Engine<'a> {
             exec,
             options,
             progress: RefCell::new(progress),
+            returning: Cell::new(false),
         }
+    }
+
+    /// Does what takes something back. Whoever asked for an end gets it by this: from here on nothing
+    /// is cancelled, no command either.
+    pub(super) fn to_the_end<T>(&self, work: impl FnOnce() -> T) -> T {
+        let outer = self.returning.replace(true);
+        let result = work();
+        self.returning.set(outer);
+        result
+    }
+
+    /// What tells commands that the user wants no more of it.
+    pub(super) fn cancel(&self) -> Option<&'a AtomicBool> {
+        self.options.cancel.filter(|_| !self.returning.get())
     }
 
     /// Tells the listener.
@@ -116,8 +136,7 @@ impl<'a> Engine<'a> {
 
     /// The user wants no more of it.
     pub(super) fn cancelled(&self) -> bool {
-        self.options
-            .cancel
+        self.cancel()
             .is_some_and(|cancel| cancel.load(Ordering::Relaxed))
     }
 

@@ -26,7 +26,7 @@ use crate::{
 /// Takes back the transaction `number`, or the latest one that is in force.
 ///
 /// # Errors
-/// See [`Failure`]; [`Failure::RolledBack`] means that the transaction is in force as before.
+/// See [`Failure`]; with [`Failure::StillInForce`] the transaction is in force as before.
 pub fn undo(
     root: &Root,
     exec: &dyn Exec,
@@ -55,10 +55,23 @@ pub fn undo(
     in_order(root, &records, &chain)?;
     let mut notes = Vec::new();
     let mut last = None;
+    let mut done = Vec::new();
     for number in chain {
-        let undone = take_back(&engine, number)?;
-        notes.extend(undone.notes.iter().cloned());
-        last = Some(undone);
+        match take_back(&engine, number) {
+            Ok(undone) => {
+                done.push(number);
+                notes.extend(undone.notes.iter().cloned());
+                last = Some(undone);
+            }
+            Err(rest) if done.is_empty() || rest == Failure::Stopped => return Err(rest),
+            Err(rest) => {
+                return Err(Failure::PartlyUndone {
+                    done,
+                    notes,
+                    rest: Box::new(rest),
+                });
+            }
+        }
     }
     match last {
         Some(undone) => Ok(Undone {
@@ -314,17 +327,28 @@ fn act(
 ) -> Result<Vec<String>, Failure> {
     let engine = back.engine;
     let mut notes = decision.notes.clone();
+    let mut begun = 0;
     let mut work = || -> Result<(), Trouble> {
         if begin {
             journal.append(journal::Event::UndoBegin {
                 reason: engine.options.reason.map(str::to_owned),
             })?;
         }
+        let mut only_forward = false;
         for (step, action) in decision.actions.iter().enumerate() {
-            engine.go_on()?;
-            engine.point(format_args!("undo.step.{step}"))?;
-            back.act(journal, action, &mut notes)?;
-            journal.append(journal::Event::UndoStep { step })?;
+            let mut one = || -> Result<(), Trouble> {
+                engine.go_on()?;
+                begun = step + 1;
+                engine.point(format_args!("undo.step.{step}"))?;
+                back.act(journal, action, &mut notes)?;
+                Ok(journal.append(journal::Event::UndoStep { step })?)
+            };
+            if only_forward {
+                engine.to_the_end(one)?;
+            } else {
+                one()?;
+            }
+            only_forward |= action.is_for_good();
         }
         engine.point("undo.commit")?;
         Ok(journal.append(journal::Event::Undone {
@@ -337,15 +361,34 @@ fn act(
             Ok(notes)
         }
         Err(Trouble::Stopped) => Err(Failure::Stopped),
-        Err(Trouble::Failed(reason)) => Err(failure(
+        Err(Trouble::Failed(reason)) => Err(still_in_force(failure(
             number,
             reason.clone(),
-            put_back(back, journal, before, &decision.actions, &reason),
-        )),
+            engine.to_the_end(|| {
+                put_back(back, journal, before, &decision.actions[..begun], &reason)
+            }),
+        ))),
     }
 }
 
-/// Makes everything what it was before the undo: the transaction stays in force.
+/// What was rolled back is the undo.
+fn still_in_force(failure: Failure) -> Failure {
+    match failure {
+        Failure::RolledBack {
+            number,
+            reason,
+            notes,
+        } => Failure::StillInForce {
+            number,
+            reason,
+            notes,
+        },
+        other => other,
+    }
+}
+
+/// Makes everything what it was before the undo: the transaction stays in force. `actions` are those that
+/// were begun.
 fn put_back(
     back: &Back<'_, '_>,
     journal: &mut Journal<'_>,
@@ -383,6 +426,11 @@ fn put_back(
             stuck.push(reason_of(trouble)?);
         }
     }
+    for action in actions.iter().rev() {
+        if let Err(trouble) = back.do_again(journal, action) {
+            stuck.push(reason_of(trouble)?);
+        }
+    }
     if !stuck.is_empty() {
         return Ok(Err(stuck));
     }
@@ -390,9 +438,7 @@ fn put_back(
         reason: reason.what.clone(),
     })?;
     super::back::forgive_trouble(clear(back))?;
-    Ok(Ok(vec![
-        "the transaction is in force as it was before the undo".to_owned(),
-    ]))
+    Ok(Ok(Vec::new()))
 }
 
 fn reason_of(trouble: Trouble) -> Result<Reason, Trouble> {
@@ -430,7 +476,7 @@ pub(super) fn carry_on(
             end: RecoveredEnd::Undone,
             notes,
         }),
-        Err(Failure::RolledBack { notes, reason, .. }) => {
+        Err(Failure::StillInForce { notes, reason, .. }) => {
             let mut notes = notes;
             notes.insert(0, format!("the undo failed: {reason}"));
             Ok(Recovered {

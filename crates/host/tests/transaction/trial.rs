@@ -9,12 +9,6 @@ const COPY: &str = "/boot/passthru/1/vmlinuz-1";
 
 /// A copy of a kernel, new images, and an entry that is started once.
 fn tried() -> Plan {
-    let argv = |words: &[&str]| {
-        words
-            .iter()
-            .map(|&word| word.into())
-            .collect::<Vec<String>>()
-    };
     let mut plan = of(vec![
         edit(RULES, None, Some("softdep nouveau pre: vfio-pci\n")),
         Change::Copy {
@@ -22,25 +16,9 @@ fn tried() -> Plan {
             to: COPY.into(),
             why: "test".into(),
         },
-        Change::Run {
-            argv: argv(&["choose-once", "without"]),
-            undo: Some(argv(&["choose-once"])),
-            outputs: vec![],
-            family: None,
-            anew: None,
-            expect: vec![],
-            why: "test".into(),
-        },
+        once("without"),
         without_checks(initramfs()),
-        Change::Run {
-            argv: argv(&["choose-once", "trial"]),
-            undo: Some(argv(&["choose-once"])),
-            outputs: vec![],
-            family: None,
-            anew: None,
-            expect: vec![],
-            why: "test".into(),
-        },
+        once("trial"),
     ]);
     plan.trial = Some(Trial {
         entry: "trial".into(),

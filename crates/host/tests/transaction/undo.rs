@@ -203,7 +203,7 @@ fn a_command_that_fails_in_undo_leaves_the_transaction_in_force() {
     world.tools.fault.set(Fault::Delete);
     let failure = world.undo(None).unwrap_err();
     assert!(
-        matches!(&failure, Failure::RolledBack { .. }),
+        matches!(&failure, Failure::StillInForce { .. }),
         "{failure:?}"
     );
     world.tree().assert_is(&after, "in force");

@@ -283,6 +283,19 @@ pub(crate) fn plan_beside() -> Plan {
         .collect())
 }
 
+/// What the boot loader starts once; another command takes that back.
+pub(crate) fn once(entry: &str) -> Change {
+    Change::Run {
+        argv: vec!["choose-once".into(), entry.into()],
+        undo: Some(vec!["choose-once".into()]),
+        outputs: vec![],
+        family: None,
+        anew: None,
+        expect: vec![],
+        why: "test".into(),
+    }
+}
+
 /// A command whose result nobody looks into.
 pub(crate) fn without_checks(change: Change) -> Change {
     match change {
@@ -486,6 +499,13 @@ impl Exec for Tools {
         // A process that is surely gone.
         listener(Sign::Started(u32::MAX / 2));
         self.runs.borrow_mut().push(argv[0].to_owned());
+        // As for a real command: whoever passes a flag that is set ends it at once.
+        let ends = |cancel: &std::sync::atomic::AtomicBool| {
+            cancel.load(std::sync::atomic::Ordering::Relaxed)
+        };
+        if watch.cancel.is_some_and(ends) {
+            return Ok((self.fail(), End::Cancelled));
+        }
         let fault = self.fault.get();
         match (argv, fault) {
             // What a boot loader will start once, which is no file of the transaction.
