@@ -219,13 +219,22 @@ fn partly_undone(mut done: Vec<u32>, rest: Failure) -> Error {
         }
         other => failure(other),
     };
+    but_undone(error, &done)
+}
+
+/// An error of one transaction, while others were undone.
+pub(crate) fn but_undone(error: Error, done: &[u32]) -> Error {
+    if done.is_empty() {
+        return error;
+    }
     let numbers: Vec<String> = done.iter().map(u32::to_string).collect();
-    let were = if done.len() == 1 { " was" } else { "s were" };
+    let which = if done.len() == 1 {
+        "transaction"
+    } else {
+        "transactions"
+    };
     error
-        .partly(&format!(
-            "before that, transaction{were} undone: {}",
-            numbers.join(", ")
-        ))
+        .partly(&format!("undone: {which} {}", numbers.join(", ")))
         .hint("sudo passthru undo --all goes on from here")
 }
 

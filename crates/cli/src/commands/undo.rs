@@ -78,13 +78,29 @@ pub(super) fn run(args: &args::Undo, global: &Global, out: &mut Out) -> Result<O
         out.text("Nothing was changed.")?;
         return Ok(Outcome::No);
     }
+    let mut failed = None;
     for number in &todo {
         let done = &document.transactions;
-        let undone = transaction::undo(&host, global, *number, done, None, args.wait, out)?;
+        let undone = match transaction::undo(&host, global, *number, done, None, args.wait, out) {
+            Ok(undone) => undone,
+            // What a guest needs (libvirt, no snapshot) must not keep the host's boot as it is.
+            Err(error) if args.all && is_of_guest(&records, *number) => {
+                failed.get_or_insert(error);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         document.transaction = Some(undone.number);
         document.transactions.push(undone.number);
         document.notes.extend(undone.notes);
         plans.push(undone.plan);
+    }
+    if let Some(error) = failed {
+        let done = &document.transactions;
+        if !out.is_json() && !done.is_empty() {
+            result(&document.notes, done, out)?;
+        }
+        return Err(transaction::but_undone(error, done));
     }
     document.state = "undone";
     let records = transaction::history(&host, "undo")?;
@@ -135,6 +151,11 @@ fn later(facts: &Facts, records: &[Record], plans: &[Plan]) -> Vec<String> {
     }
     let words: Vec<String> = plans.iter().flat_map(|plan| plan.words.clone()).collect();
     leftover::entries(facts, &words)
+}
+
+fn is_of_guest(records: &[Record], number: u32) -> bool {
+    let mut of = records.iter().filter(|record| record.number == number);
+    of.any(|record| record.plan.guest.is_some())
 }
 
 /// Everything in force, the latest first; a trial goes with the transaction that keeps it.

@@ -118,6 +118,15 @@ impl Sample {
         found
     }
 
+    /// What became of its transactions, the oldest first.
+    pub(crate) fn states(&self) -> Vec<String> {
+        let value = self.run(&["history", "--json"]).json(0);
+        let all = value["transactions"].as_array().unwrap();
+        all.iter()
+            .map(|one| one["state"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
     /// What a reboot does.
     pub(crate) fn reboot(&self) {
         let root = self.root();

@@ -79,6 +79,22 @@ fn explain(error: &PathError) -> Reason {
     Reason::new(error.to_string(), way_out)
 }
 
+/// The locks of one call, held until dropped.
+pub(super) struct Claim {
+    packages: Option<PackageLocks>,
+    _state: StateLock,
+}
+
+impl Claim {
+    /// Keeps package managers away from now on, if that was not asked for.
+    pub(super) fn keep_packages(&mut self, engine: &Engine<'_>) -> Result<(), Trouble> {
+        if self.packages.is_none() {
+            self.packages = Some(engine.package_locks()?);
+        }
+        Ok(())
+    }
+}
+
 /// The doors, the options and the listener of one call.
 pub(super) struct Engine<'a> {
     pub(super) root: &'a Root,
@@ -148,8 +164,18 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
+    /// Nobody else is at this host from now on; with `packages`, no package manager either. Those are
+    /// waited for first: whoever waits, perhaps for hours, keeps nobody from undoing.
+    pub(super) fn claim(&self, packages: bool) -> Result<Claim, Trouble> {
+        let packages = packages.then(|| self.package_locks()).transpose()?;
+        Ok(Claim {
+            packages,
+            _state: self.lock()?,
+        })
+    }
+
     /// Makes sure that there is a state directory and that nobody else is at it.
-    pub(super) fn lock(&self) -> Result<StateLock, Trouble> {
+    fn lock(&self) -> Result<StateLock, Trouble> {
         let token = Writer::token().map_err(|e| self.root.error(STATE, e))?;
         journal::prepare(&self.writer(&token), self.root)?;
         StateLock::take(self.root, &format!("{STATE}/lock")).map_err(|e| match e {
@@ -164,7 +190,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Keeps package managers away; waits for a running one as long as the options say.
-    pub(super) fn package_locks(&self) -> Result<PackageLocks, Trouble> {
+    fn package_locks(&self) -> Result<PackageLocks, Trouble> {
         let mut waiting = |whom: &str, left| {
             self.tell(Event::Waiting { whom, left });
             !self.cancelled()

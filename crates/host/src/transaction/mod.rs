@@ -24,6 +24,7 @@ mod precheck;
 mod recover;
 mod saved;
 mod space;
+mod surroundings;
 mod touch;
 mod undo;
 

@@ -35,10 +35,14 @@ pub fn undo(
     progress: &mut dyn Progress,
 ) -> Result<Undone, Failure> {
     // Asking for what cannot be must not create a state directory.
-    choose(&records(root).map_err(Trouble::unchanged)?, number, true)?;
+    let known = records(root).map_err(Trouble::unchanged)?;
+    let wanted = choose(&known, number, true)?;
+    let is_host = |record: &Record| record.number == wanted && record.plan.guest.is_none();
     let engine = Engine::new(root, exec, options, progress);
-    let _lock = engine.lock().map_err(Trouble::unchanged)?;
-    let recovered = recover_all(&engine)?;
+    let mut claim = engine
+        .claim(known.iter().any(is_host))
+        .map_err(Trouble::unchanged)?;
+    let recovered = recover_all(&engine, &mut claim)?;
     let records = records(root).map_err(Trouble::unchanged)?;
     let number = match (&recovered, number) {
         // What was asked for has just been done. Without a number it was meant too: nobody who wants
@@ -50,7 +54,6 @@ pub fn undo(
         }
         _ => choose(&records, number, false)?,
     };
-    let _packages = engine.package_locks().map_err(Trouble::unchanged)?;
     let chain = chain(&records, number);
     in_order(root, &records, &chain)?;
     let mut notes = Vec::new();
@@ -160,15 +163,21 @@ fn in_order(root: &Root, records: &[Record], chain: &[u32]) -> Result<(), Failur
         let entries = manifest.entries.into_iter();
         let record = records.iter().find(|record| record.number == number);
         let changes = record.iter().flat_map(|record| &record.plan.changes);
-        let domains = changes.filter_map(|change| match change {
-            // No path begins like this.
+        // No path begins like these. A command that leaves no file works on what it finds.
+        let others = changes.filter_map(|change| match change {
             Change::Domain { name, .. } => Some(format!("domain {name}")),
+            Change::Run {
+                argv,
+                undo: Some(_),
+                outputs,
+                ..
+            } if outputs.is_empty() => argv.first().map(|tool| format!("command {tool}")),
             _ => None,
         });
         Ok(entries
             .filter(|entry| entry.role != Role::Beside)
             .map(|entry| entry.real)
-            .chain(domains)
+            .chain(others)
             .collect())
     };
     let mut own = BTreeSet::new();
@@ -191,7 +200,7 @@ fn in_order(root: &Root, records: &[Record], chain: &[u32]) -> Result<(), Failur
     }
     Err(Failure::Usage(Reason::new(
         format!(
-            "transaction {first} cannot be undone yet: later ones changed the same files or guests"
+            "transaction {first} cannot be undone yet: later ones changed the same files, guests or settings"
         ),
         format!("undo {} first, in this order", later.join(", ")),
     )))
@@ -456,6 +465,9 @@ pub(super) fn carry_on(
 ) -> Result<Recovered, Failure> {
     let undo = back.undo();
     let load = || -> Result<(Decision, Manifest), Trouble> {
+        back.manifest
+            .surroundings
+            .must_be_mounted(back.engine.root)?;
         back.sweep()?;
         let actions = read_json(back.engine.root, &format!("{undo}/actions.json"))?;
         Ok((actions, load(back.engine.root, &undo)?))

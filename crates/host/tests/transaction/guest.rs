@@ -99,7 +99,7 @@ fn written(inside: &str) -> String {
     xml(inside).replacen("<domain>\n", "<domain>\n  <uuid>7</uuid>\n", 1)
 }
 
-fn new() -> Plan {
+pub(crate) fn new() -> Plan {
     Plan::of_guest(
         "g",
         vec![

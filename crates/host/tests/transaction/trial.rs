@@ -170,3 +170,16 @@ fn why_a_trial_was_taken_back_stays_in_the_history() {
     let reason = records[0].reason.as_deref();
     assert_eq!(reason, Some("the trial boot did not come up"));
 }
+
+/// rpm-ostree's arguments are in no file, and the second transaction builds on those of the first.
+#[test]
+fn commands_that_leave_no_file_are_taken_back_in_order() {
+    let world = World::new();
+    world.apply(&of(vec![once("one")])).unwrap();
+    world.apply(&of(vec![once("two")])).unwrap();
+    let failure = world.undo(Some(1)).unwrap_err();
+    assert!(matches!(&failure, Failure::Usage(_)), "{failure:?}");
+    assert!(failure.reason().unwrap().way_out.contains("undo 2 first"));
+    world.undo(Some(2)).unwrap();
+    world.undo(Some(1)).unwrap();
+}
