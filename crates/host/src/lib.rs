@@ -23,6 +23,7 @@ pub mod pools;
 pub mod reach;
 pub mod rom;
 pub mod root;
+pub mod signals;
 pub mod transaction;
 pub mod trial;
 mod write;
