@@ -113,6 +113,16 @@ impl BootEntry {
             .trim_start_matches(['_', '-', '~'])
             .starts_with("passthru-")
     }
+
+    /// A rescue, recovery or fallback entry, which stays as it is.
+    pub fn is_for_emergencies(&self) -> bool {
+        let title = self.title.as_deref().unwrap_or_default();
+        let name = alloc::format!("{} {title}", self.id).to_lowercase();
+        let images = self.initrds.iter().map(|path| path.to_lowercase());
+        ["rescue", "fallback", "recovery"]
+            .iter()
+            .any(|word| name.contains(word) || images.clone().any(|image| image.contains(word)))
+    }
 }
 
 /// Boot loaders and who manages their entries (reference: D.1 and D.2 of the design notes).

@@ -82,7 +82,7 @@ fn staged(
     draft: &mut Draft<'_>,
     words: Vec<String>,
     repairs: Vec<Change>,
-    images: Vec<Change>,
+    images: generator::Images,
     stage: Stage,
 ) -> Outcome {
     let facts = draft.facts;
@@ -99,7 +99,7 @@ fn staged(
     }
     let mut first = repairs;
     first.extend(steps.before);
-    first.extend(images);
+    first.extend(images.changes);
     let mut keep = steps.keep;
     keep.extend(trial::without_units(facts));
     // Repairs that leave the command line alone need no other entry.

@@ -13,6 +13,9 @@ mod refused;
 
 use alloc::{format, string::String, vec::Vec};
 
+pub(super) use menu::is_layout_uki;
+
+use super::generator::Images;
 use crate::{
     change::Change,
     facts::{BootLoader, Facts},
@@ -44,7 +47,7 @@ pub(super) fn steps(
     draft: &mut Draft<'_>,
     words: &[String],
     trial_words: &[String],
-    images: &[Change],
+    images: &Images,
 ) -> Steps {
     if is_menu(draft.facts) {
         menu::steps(draft, words, trial_words, images)

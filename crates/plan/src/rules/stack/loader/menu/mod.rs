@@ -25,7 +25,7 @@ use crate::{
     intent::TrialBoot,
     rules::{
         Draft,
-        stack::{edit, removal, trial as service},
+        stack::{edit, generator::Images, removal, trial as service},
     },
     text::{bls, kargs, shell, systemd_boot},
 };
@@ -147,7 +147,7 @@ pub(super) fn steps(
     draft: &mut Draft<'_>,
     words: &[String],
     trial_words: &[String],
-    images: &[Change],
+    images: &Images,
 ) -> Steps {
     let nothing = Steps {
         before: Vec::new(),
@@ -166,6 +166,7 @@ pub(super) fn steps(
     menu.refuse_kernelstub(draft, &line);
     let visible = draft.intent.trial == TrialBoot::Never;
     let steps = menu.steps(&line, words, trial_words, images);
+    menu.fallback_notice(draft, words);
     if visible || steps.trial.is_err() {
         menu.menu_notice(draft);
     }
@@ -254,7 +255,7 @@ impl<'a> Menu<'a> {
                 && (entry.linux.is_some() || entry.unified)
                 && root(entry) == mine
                 && (mine.is_some() || entry.machine_id == self.default.machine_id)
-                && !is_rescue(entry)
+                && !entry.is_for_emergencies()
         })
     }
 
@@ -274,13 +275,7 @@ impl<'a> Menu<'a> {
         (None, format!("{text}\n"))
     }
 
-    fn steps(
-        &self,
-        line: &Line,
-        words: &[String],
-        trial_words: &[String],
-        made: &[Change],
-    ) -> Steps {
+    fn steps(&self, line: &Line, words: &[String], trial_words: &[String], made: &Images) -> Steps {
         let images = !made.is_empty();
         // Whether entries have to be made anew to carry the words.
         let lacks: Vec<&BootEntry> = self
@@ -359,20 +354,6 @@ fn is_old(facts: &Facts) -> bool {
         .is_some_and(|version| version < 250)
 }
 
-/// An entry for emergencies, which stays as it is.
-fn is_rescue(entry: &BootEntry) -> bool {
-    let name = format!(
-        "{} {}",
-        entry.id,
-        entry.title.as_deref().unwrap_or_default()
-    )
-    .to_lowercase();
-    let images = entry.initrds.iter().map(|path| path.to_lowercase());
-    ["rescue", "fallback", "recovery"]
-        .iter()
-        .any(|word| name.contains(word) || images.clone().any(|image| image.contains(word)))
-}
-
 /// Who makes the entries of this host; a refusal if that is not known.
 fn maker(draft: &mut Draft<'_>) -> Option<Maker> {
     let facts = draft.facts;
@@ -386,14 +367,19 @@ fn maker(draft: &mut Draft<'_>) -> Option<Maker> {
     }
 }
 
-fn unified_maker(draft: &mut Draft<'_>) -> Option<Maker> {
-    let facts = draft.facts;
+/// kernel-install makes unified kernel images (`layout=uki` of kernel-install(8)).
+pub(in crate::rules::stack) fn is_layout_uki(facts: &Facts) -> bool {
     let install = facts.files.iter().filter(|(path, _)| {
         *path == "/etc/kernel/install.conf" || path.starts_with("/etc/kernel/install.conf.d/")
     });
     let layout = shell::evaluate(install.filter_map(|(path, _)| facts.text(path)))
         .remove("layout")
         .flatten();
+    layout.as_deref() == Some("uki")
+}
+
+fn unified_maker(draft: &mut Draft<'_>) -> Option<Maker> {
+    let facts = draft.facts;
     let presets = facts.files.iter().any(|(path, _)| {
         path.starts_with("/etc/mkinitcpio.d/")
             && facts.text(path).is_some_and(|text| {
@@ -408,7 +394,7 @@ fn unified_maker(draft: &mut Draft<'_>) -> Option<Maker> {
                 shell::evaluate([text]).remove("uefi").flatten().as_deref() == Some("yes")
             })
     });
-    let maker = if layout.as_deref() == Some("uki") {
+    let maker = if is_layout_uki(facts) {
         Maker::UnifiedKernelInstall
     } else if presets {
         Maker::UnifiedMkinitcpio

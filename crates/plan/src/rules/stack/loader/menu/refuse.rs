@@ -60,6 +60,18 @@ impl Menu<'_> {
         }
     }
 
+    /// Says so if fallback entries get the words, too.
+    pub(super) fn fallback_notice(&self, draft: &mut Draft<'_>, words: &[String]) {
+        let names: Vec<&str> = self.fallbacks().map(|entry| entry.id.as_str()).collect();
+        if words.is_empty() || names.is_empty() {
+            return;
+        }
+        draft.notice(
+            "boot.fallback-words",
+            format!("The fallback entries ({}) are made from the same command line as the normal ones, so they carry these words too. The way back is the entry \"… without passthru\".", names.join(", ")),
+        );
+    }
+
     /// Says so if the menu, and with it the way back, does not show by itself.
     pub(super) fn menu_notice(&self, draft: &mut Draft<'_>) {
         if self.maker == Maker::Grub {
