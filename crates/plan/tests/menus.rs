@@ -381,3 +381,84 @@ fn a_second_card_keeps_the_first() {
         OPTIONS
     );
 }
+
+/// EndeavourOS: images are on the boot partition only, and no hook of the generator calls
+/// kernel-install.
+fn by_kernel_install() -> Facts {
+    let mut facts = systemd_boot_host();
+    facts.boot.post_update_hooks.clear();
+    facts.boot.update_initramfs = false;
+    facts.boot.generator = Measured::Value(Generator::Dracut);
+    for kernel in &mut facts.kernel.installed {
+        let release = &kernel.release;
+        kernel.image.as_mut().expect("an image").path =
+            format!("{ESP}/{TOKEN}/{release}/initrd.img-{release}");
+    }
+    facts
+}
+
+#[test]
+fn kernel_install_makes_the_images_that_only_it_has() {
+    let facts = by_kernel_install();
+    let planned = plan(&facts, &without_trial(&gpu("01:00.0")));
+    assert_eq!(planned.refusals, []);
+    let mut seen = 0;
+    for change in &planned.changes {
+        let Change::Run {
+            argv,
+            outputs,
+            expect,
+            ..
+        } = change
+        else {
+            continue;
+        };
+        assert_ne!(argv[0], "dracut");
+        if argv[0] == "kernel-install" {
+            // No image is handed over: the plugin makes one.
+            assert_eq!(argv.len(), 4, "{argv:?}");
+            let image = format!("{ESP}/{TOKEN}/{0}/initrd.img-{0}", argv[2]);
+            assert!(outputs.iter().any(|output| output.path == image));
+            assert!(expect.iter().any(|expect| matches!(
+                expect,
+                Expect::Image { path, texts, .. } if *path == image && !texts.is_empty()
+            )));
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 2);
+}
+
+#[test]
+fn images_here_and_there_are_refused() {
+    let mut facts = by_kernel_install();
+    facts.kernel.installed[0]
+        .image
+        .as_mut()
+        .expect("an image")
+        .path = format!("/boot/initramfs-{OLD}.img");
+    assert_eq!(refusals(&facts, &gpu("01:00.0")), ["stack.initramfs"]);
+}
+
+#[test]
+fn a_preset_with_a_command_line_of_its_own_is_refused() {
+    const PRESET: &str = "/etc/mkinitcpio.d/linux.preset";
+    let uki = "PRESETS=('default')\ndefault_uki=\"/boot/efi/EFI/Linux/arch.efi\"\n";
+    for (line, refused) in [
+        ("", false),
+        ("default_options=\"-S autodetect\"\n", false),
+        ("default_options=\"--cmdline /etc/kernel/cmdline\"\n", false),
+        ("default_options=\"--cmdline /etc/kernel/other\"\n", true),
+        ("default_options=\"--cmdline=/etc/kernel/other\"\n", true),
+        ("default_options=\"--no-cmdline\"\n", true),
+        ("default_cmdline=\"/etc/kernel/other\"\n", true),
+    ] {
+        let mut facts = unified_host();
+        facts.files.remove("/etc/kernel/install.conf");
+        facts.boot.generator = Measured::Value(Generator::Mkinitcpio);
+        write(&mut facts, PRESET, &format!("{uki}{line}"));
+        let planned = plan(&facts, &gpu("01:00.0"));
+        let found = planned.refusals.iter().find(|r| r.why.contains(PRESET));
+        assert_eq!(found.is_some(), refused, "{line}: {:?}", planned.refusals);
+    }
+}

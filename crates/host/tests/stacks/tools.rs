@@ -203,11 +203,13 @@ impl Tools {
                 self.write(&path, &image);
             }
         }
-        if let Some(path) = value("default_uki") {
-            self.write(
-                &path,
-                &trees::unified(trees::RELEASE, &self.words(), &image),
-            );
+        for key in ["default_uki", "fallback_uki"] {
+            if let Some(path) = value(key) {
+                self.write(
+                    &path,
+                    &trees::unified(trees::RELEASE, &self.words(), &image),
+                );
+            }
         }
     }
 

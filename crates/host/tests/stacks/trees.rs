@@ -499,8 +499,14 @@ fn arch_unified(host: &Host) {
     mkinitcpio(
         host,
         "base systemd autodetect block",
-        "PRESETS=('default')\n#default_image=\"/boot/initramfs-linux.img\"\ndefault_uki=\"/boot/efi/EFI/Linux/arch-linux.efi\"\n",
+        "PRESETS=('default' 'fallback')\n#default_image=\"/boot/initramfs-linux.img\"\ndefault_uki=\"/boot/efi/EFI/Linux/arch-linux.efi\"\nfallback_uki=\"/boot/efi/EFI/Linux/arch-linux-fallback.efi\"\nfallback_options=\"-S autodetect\"\n",
     );
+    let fallback = unified(
+        RELEASE,
+        "root=UUID=1 ro quiet",
+        &cpio(&[("init", Some(b"stock"))]),
+    );
+    host.file("/boot/efi/EFI/Linux/arch-linux-fallback.efi", fallback);
 }
 
 fn arch_booster(host: &Host) {

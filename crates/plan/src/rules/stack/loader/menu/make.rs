@@ -3,6 +3,7 @@
 use alloc::collections::BTreeSet;
 
 use super::*;
+use crate::rules::stack::generator::mkinitcpio;
 
 /// The entry, and what it names.
 fn files_of(entry: &BootEntry) -> impl Iterator<Item = &String> {
@@ -150,6 +151,16 @@ impl Menu<'_> {
         })
     }
 
+    /// Everything that `mkinitcpio -P` writes, images that are no entry of the menu included.
+    fn preset_images(&self) -> BTreeSet<String> {
+        let kernels: Vec<_> = self.facts.kernel.installed.iter().collect();
+        let by_presets = mkinitcpio::images(self.facts, &kernels);
+        let entries = self.normal().map(|entry| entry.path.clone());
+        entries
+            .chain(by_presets.into_iter().map(|(path, _)| path))
+            .collect()
+    }
+
     /// Makes entries or images anew by the tool that makes them.
     pub(super) fn rebuild(
         &self,
@@ -203,8 +214,9 @@ impl Menu<'_> {
                 .collect(),
             Maker::UnifiedMkinitcpio => vec![run(
                 ["mkinitcpio", "-P"].map(String::from).to_vec(),
-                self.normal().map(|entry| output(&entry.path)).collect(),
+                self.preset_images().iter().map(output).collect(),
                 self.normal()
+                    .chain(self.fallbacks())
                     .flat_map(|entry| core::iter::once(expect(entry)).chain(self.image_expected(entry, made)))
                     .collect(),
                 "makes the unified kernel images anew, with the command line in them",

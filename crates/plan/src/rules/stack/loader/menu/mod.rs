@@ -397,6 +397,7 @@ fn unified_maker(draft: &mut Draft<'_>) -> Option<Maker> {
     let maker = if is_layout_uki(facts) {
         Maker::UnifiedKernelInstall
     } else if presets {
+        refuse::other_cmdlines(draft);
         Maker::UnifiedMkinitcpio
     } else if dracut {
         Maker::UnifiedDracut

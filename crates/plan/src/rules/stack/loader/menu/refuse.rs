@@ -1,6 +1,18 @@
 //! What cannot be done on a menu as it is, and what the user should know of it.
 
 use super::*;
+use crate::rules::stack::generator::mkinitcpio;
+
+/// Presets whose images take their words from elsewhere.
+pub(super) fn other_cmdlines(draft: &mut Draft<'_>) {
+    for (path, what) in mkinitcpio::other_cmdlines(draft.facts) {
+        draft.refuse(
+            "stack.unified-image",
+            format!("{path} gives its image a kernel command line of its own ({what}), so words in {CMDLINE} would not get into it."),
+            format!("Put that command line into {CMDLINE}, take {what} out of {path}, run: sudo mkinitcpio -P, and plan again."),
+        );
+    }
+}
 
 impl Menu<'_> {
     /// A word that has to go and stands where no edit reaches.
