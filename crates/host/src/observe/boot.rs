@@ -42,6 +42,7 @@ pub(super) fn observe(root: &Root, facts: &Facts, storage: &Storage) -> Boot {
             Err(error) => super::not(root, "/usr/bin/mkinitcpio", &error),
         },
         update_initramfs: root.exists("/usr/sbin/update-initramfs"),
+        rpm_ostree: root.exists("/usr/bin/rpm-ostree"),
         post_update_hooks: post_update_hooks(root),
         ..Boot::default()
     };

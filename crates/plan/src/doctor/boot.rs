@@ -11,6 +11,7 @@ use crate::{
     finding::{Finding, Severity},
     measured::Measured,
     plan::Plan,
+    remedy,
     rules::stack::loader::grub,
     text::{
         grub_cfg::{self, Purpose},
@@ -135,7 +136,10 @@ fn fallback(facts: &Facts) -> Finding {
     );
     check.no(
         evidence,
-        "passthru plan --gpu … adds entries \"… without passthru\" for every kernel. To have the distribution's recovery entries back, delete the GRUB_DISABLE_RECOVERY line and run: sudo update-grub.",
+        format!(
+            "passthru plan --gpu … adds entries \"… without passthru\" for every kernel. To have the distribution's recovery entries back, delete the GRUB_DISABLE_RECOVERY line and run: {}.",
+            remedy::grub_menu(facts)
+        ),
     )
 }
 
@@ -159,7 +163,10 @@ fn menu(facts: &Facts) -> Option<Finding> {
     )
     .no(
         evidence,
-        "Set GRUB_TIMEOUT_STYLE=menu and GRUB_TIMEOUT=5 in /etc/default/grub and run: sudo update-grub. Or try now how to reach it: press Esc (UEFI) or hold Shift (BIOS) while the host starts.",
+        format!(
+            "Set GRUB_TIMEOUT_STYLE=menu and GRUB_TIMEOUT=5 in /etc/default/grub and run: {}. Or try now how to reach it: press Esc (UEFI) or hold Shift (BIOS) while the host starts.",
+            remedy::grub_menu(facts)
+        ),
     ))
 }
 
@@ -190,6 +197,7 @@ fn space(facts: &Facts) -> Finding {
         .installed
         .iter()
         .filter_map(|kernel| kernel.image.as_ref())
+        .filter(|image| !is_elsewhere(facts, &image.path))
         .fold(0, |sum, image| sum.saturating_add(image.size));
     let free = match (facts.boot.boot_free.value(), facts.boot.boot_free.why_not()) {
         (Some(free), _) => *free,
@@ -217,4 +225,15 @@ fn space(facts: &Facts) -> Finding {
     } else {
         check.yes(evidence)
     }
+}
+
+/// The image lies on a boot partition of its own and not on what holds /boot.
+fn is_elsewhere(facts: &Facts, path: &str) -> bool {
+    let partition = facts.boot.partition.as_ref();
+    partition.is_some_and(|partition| {
+        partition.path != "/boot"
+            && path
+                .strip_prefix(&partition.path)
+                .is_some_and(|rest| rest.starts_with('/'))
+    })
 }

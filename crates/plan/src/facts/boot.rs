@@ -34,6 +34,9 @@ pub struct Boot {
     /// /usr/sbin/update-initramfs exists: initramfs-tools' own, or dracut's wrapper.
     #[serde(default)]
     pub update_initramfs: bool,
+    /// /usr/bin/rpm-ostree exists: it changes kernel arguments and the initramfs of image-based hosts.
+    #[serde(default)]
+    pub rpm_ostree: bool,
     /// /etc/initramfs/post-update.d holds executables.
     pub post_update_hooks: Vec<String>,
     /// Where the loader finds kernels and entries (bootctl(1): `$BOOT`, the XBOOTLDR or else the EFI
@@ -143,6 +146,8 @@ pub enum BootLoader {
     SystemdBootKernelInstall,
     /// systemd-boot with hand-written entries.
     SystemdBoot,
+    /// systemd-boot with entries made by sdboot-manage (CachyOS, Manjaro).
+    SdbootManage,
     /// Unified kernel images, started by firmware or systemd-boot.
     UnifiedKernelImage,
     /// Pop!_OS: kernelstub.
@@ -172,6 +177,7 @@ impl BootLoader {
             Self::TransactionalUpdate => "transactional-update",
             Self::SystemdBootKernelInstall => "systemd-boot with kernel-install",
             Self::SystemdBoot => "systemd-boot with hand-written entries",
+            Self::SdbootManage => "systemd-boot with sdboot-manage",
             Self::UnifiedKernelImage => "unified kernel image",
             Self::Kernelstub => "kernelstub (Pop!_OS)",
             Self::Limine => "Limine",

@@ -378,8 +378,8 @@ pub(in crate::rules::stack) fn is_layout_uki(facts: &Facts) -> bool {
     layout.as_deref() == Some("uki")
 }
 
-fn unified_maker(draft: &mut Draft<'_>) -> Option<Maker> {
-    let facts = draft.facts;
+/// Who makes this host's unified kernel images, if that is known.
+fn maker_of_unified(facts: &Facts) -> Option<Maker> {
     let presets = facts.files.iter().any(|(path, _)| {
         path.starts_with("/etc/mkinitcpio.d/")
             && facts.text(path).is_some_and(|text| {
@@ -394,14 +394,34 @@ fn unified_maker(draft: &mut Draft<'_>) -> Option<Maker> {
                 shell::evaluate([text]).remove("uefi").flatten().as_deref() == Some("yes")
             })
     });
-    let maker = if is_layout_uki(facts) {
-        Maker::UnifiedKernelInstall
+    if is_layout_uki(facts) {
+        Some(Maker::UnifiedKernelInstall)
     } else if presets {
-        refuse::other_cmdlines(draft);
-        Maker::UnifiedMkinitcpio
+        Some(Maker::UnifiedMkinitcpio)
     } else if dracut {
-        Maker::UnifiedDracut
+        Some(Maker::UnifiedDracut)
     } else {
+        None
+    }
+}
+
+/// See [`unified_command`].
+pub(crate) const BY_KERNEL_INSTALL: &str = "sudo kernel-install add-all";
+/// See [`unified_command`].
+pub(crate) const BY_DRACUT: &str = "sudo dracut --force --regenerate-all";
+
+/// The command that makes this host's unified kernel images anew.
+pub(crate) fn unified_command(facts: &Facts) -> Option<&'static str> {
+    Some(match maker_of_unified(facts)? {
+        Maker::UnifiedMkinitcpio => "sudo mkinitcpio -P",
+        Maker::UnifiedDracut => BY_DRACUT,
+        _ => BY_KERNEL_INSTALL,
+    })
+}
+
+fn unified_maker(draft: &mut Draft<'_>) -> Option<Maker> {
+    let facts = draft.facts;
+    let Some(maker) = maker_of_unified(facts) else {
         draft.refuse(
             "stack.unified-image",
             "This host starts a unified kernel image, and what makes it is not known: neither kernel-install (layout=uki), nor a preset of mkinitcpio, nor dracut (uefi=yes).",
@@ -409,6 +429,9 @@ fn unified_maker(draft: &mut Draft<'_>) -> Option<Maker> {
         );
         return None;
     };
+    if maker == Maker::UnifiedMkinitcpio {
+        refuse::other_cmdlines(draft);
+    }
     if !facts.boot.secure_boot.is(&false) && facts.boot.signer.is_none() {
         let state = if facts.boot.secure_boot.is(&true) {
             "Secure Boot is on"
