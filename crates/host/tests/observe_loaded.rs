@@ -108,3 +108,19 @@ fn by_the_version_of_an_entry() {
         );
     assert_eq!(image_of(&host).as_deref(), Some("/efi/0123/initrd"));
 }
+
+#[test]
+fn the_kernel_of_the_way_back_says_its_release() {
+    let host = host();
+    host.file("efi/passthru/linux/vmlinuz-linux", kernel())
+        .file(
+            "efi/loader/entries/_-passthru-without.conf",
+            "title Arch without passthru\nlinux /passthru/linux/vmlinuz-linux\n",
+        );
+    let entries = host.facts().boot.entries;
+    assert_eq!(entries[0].version.as_deref(), Some(RELEASE));
+    assert!(
+        !found(&host).bootable,
+        "it is a copy, which no update keeps"
+    );
+}

@@ -462,3 +462,65 @@ fn a_preset_with_a_command_line_of_its_own_is_refused() {
         assert_eq!(found.is_some(), refused, "{line}: {:?}", planned.refusals);
     }
 }
+
+/// Arch: the entry says no version, and an update replaces the kernel and removes its modules.
+#[test]
+fn a_way_back_whose_kernel_is_gone_is_renewed() {
+    let mut facts = by_hand();
+    facts
+        .kernel
+        .installed
+        .retain(|kernel| kernel.release == RELEASE);
+    facts.kernel.installed[0]
+        .image
+        .as_mut()
+        .expect("an image")
+        .path = format!("{ESP}/initramfs-linux.img");
+    let intent = without_trial(&gpu("01:00.0"));
+    let first = plan(&facts, &intent);
+    assert_eq!(first.refusals, []);
+    let mut updated = done(&facts, &first);
+    let text = updated.text(WITHOUT).expect("the way back");
+    assert!(
+        text.contains(&format!("# Its kernel: {RELEASE}\n")),
+        "{text}"
+    );
+    assert_eq!(plan(&updated, &intent).changes, []);
+    let ids = |facts: &Facts| -> Vec<String> {
+        let findings = passthru_plan::doctor::doctor(facts);
+        let open = findings
+            .iter()
+            .filter(|f| f.status != passthru_plan::Status::Yes);
+        open.map(|f| f.id.clone()).collect()
+    };
+    assert!(!ids(&updated).contains(&"boot.way-back".into()));
+
+    updated.kernel.installed[0].release = "6.18.2-arch1-1".into();
+    assert!(ids(&updated).contains(&"boot.way-back".into()));
+    let said = passthru_plan::verify::verify(&updated, &first.intent);
+    let stale: Vec<_> = said
+        .drift
+        .iter()
+        .filter(|line| line.contains(RELEASE))
+        .collect();
+    assert_eq!(stale.len(), 1, "{:?}", said.drift);
+    assert!(stale[0].contains("The way back starts kernel"), "{stale:?}");
+    let again = plan(&updated, &intent);
+    let renewed = after_of(&again, WITHOUT).expect("the way back anew");
+    assert!(
+        renewed.contains("# Its kernel: 6.18.2-arch1-1\n"),
+        "{renewed}"
+    );
+    let copies = commands(&again.changes);
+    assert!(
+        copies.contains(&format!("copy {ESP}/passthru/6.18.2-arch1-1/vmlinuz-linux")),
+        "{copies:?}"
+    );
+}
+
+fn after_of<'p>(plan: &'p passthru_plan::Plan, wanted: &str) -> Option<&'p str> {
+    plan.changes.iter().find_map(|change| match change {
+        Change::Edit { path, after, .. } if path == wanted => after.as_deref(),
+        _ => None,
+    })
+}

@@ -19,8 +19,18 @@ struct Loaded {
     image: Option<String>,
 }
 
-/// Completes the installed kernels that are not found in /boot by their release.
+/// Completes the installed kernels that are not found in /boot by their release, and passthru's own
+/// entries by what they start.
 pub(super) fn complete(root: &Root, facts: &mut Facts, open: bool) {
+    for entry in &mut facts.boot.entries {
+        // Its kernel is a copy, and may be older than every installed one.
+        if entry.is_passthrus() && entry.version.is_none() {
+            entry.version = entry
+                .linux
+                .as_deref()
+                .and_then(|path| release_in(root, path));
+        }
+    }
     let is_known = |kernel: &InstalledKernel| kernel.bootable && kernel.image.is_some();
     if facts.kernel.installed.iter().all(is_known) {
         return;

@@ -12,7 +12,10 @@ use crate::{
     measured::Measured,
     plan::Plan,
     remedy,
-    rules::stack::loader::grub,
+    rules::{
+        stack::loader::{grub, way_back_entry},
+        way_back_is_stale,
+    },
     text::{
         grub_cfg::{self, Purpose},
         shell,
@@ -58,7 +61,23 @@ pub(super) fn check_all(view: &View<'_>, found: &mut Vec<Finding>) {
         found.push(fallback(facts));
         found.extend(menu(facts));
     }
+    found.extend(way_back(facts));
     found.push(space(facts));
+}
+
+/// An entry "… without passthru" with copies of a kernel that has been removed since.
+fn way_back(facts: &Facts) -> Option<Finding> {
+    let (path, gone) = way_back_entry(facts)?;
+    let check = check(
+        "boot.way-back",
+        "The way back starts a kernel that is installed",
+        Severity::Warning,
+        "The entry \"… without passthru\" starts copies of kernel and initramfs. Without that kernel's modules, which a package update removes, the host comes up without most of its drivers.",
+    );
+    Some(match gone {
+        Some(release) => check.no([String::from(path)], way_back_is_stale(&release)),
+        None => check.yes([String::from(path)]),
+    })
 }
 
 fn why_not<T>(fact: &Measured<T>) -> &str {

@@ -14,7 +14,7 @@ mod refused;
 use alloc::{format, string::String, vec::Vec};
 
 pub(super) use menu::is_layout_uki;
-pub(crate) use menu::{BY_DRACUT, BY_KERNEL_INSTALL, unified_command};
+pub(crate) use menu::{BY_DRACUT, BY_KERNEL_INSTALL, unified_command, way_back_entry};
 
 use super::generator::Images;
 use crate::{

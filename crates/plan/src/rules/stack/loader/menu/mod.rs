@@ -11,6 +11,8 @@ mod refuse;
 mod trial;
 mod way_back;
 
+pub(crate) use way_back::way_back_entry;
+
 use alloc::{
     format,
     string::{String, ToString},
