@@ -391,3 +391,26 @@ fn a_command_line_with_an_open_quote_is_left_alone() {
     reread(&mut facts);
     assert_eq!(refusals(&facts, &gpu("01:00.0")), ["stack.entries"]);
 }
+
+#[test]
+fn a_menu_for_zfs_is_refused() {
+    let mut facts = debian();
+    facts.boot.grub_zfs = true;
+    assert_eq!(
+        refusals(&facts, &gpu("01:00.0")),
+        [""; 0],
+        "the root is ext4"
+    );
+    facts.kernel.cmdline =
+        Measured::Value("BOOT_IMAGE=/x root=ZFS=rpool/ROOT/ubuntu_1 ro quiet".into());
+    let planned = plan(&facts, &gpu("01:00.0"));
+    assert_eq!(planned.refusals.len(), 1);
+    assert!(planned.refusals[0].why.contains("10_linux_zfs"));
+    assert!(planned.refusals[0].way_out.contains("sudo update-grub"));
+    facts.boot.grub_zfs = false;
+    assert_eq!(
+        refusals(&facts, &gpu("01:00.0")),
+        [""; 0],
+        "Debian's 10_linux does it"
+    );
+}

@@ -37,6 +37,7 @@ pub(super) fn observe(root: &Root, facts: &Facts, storage: &Storage) -> Boot {
             || Measured::not("grub-mkconfig was not found or cannot be read"),
             |script| Measured::Value(super::lossy(script).contains("default/grub.d")),
         ),
+        grub_zfs: root.exists("/etc/grub.d/10_linux_zfs"),
         mkinitcpio_dropins: match root.read("/usr/bin/mkinitcpio") {
             Ok(script) => Measured::Value(super::lossy(script).contains("conf.d")),
             Err(error) => super::not(root, "/usr/bin/mkinitcpio", &error),

@@ -200,6 +200,10 @@ fn has_trial(stack: &Stack, twin: bool) -> &'static str {
     );
     parsers_agree(&plan);
     images_are_checked(&plan);
+    if plan.refusals.is_empty() {
+        let said = plan.notices.iter().any(|n| n.id == "stack.untested");
+        assert_eq!(said, stack.scenario.is_none(), "{}", stack.name);
+    }
     match (plan.trial.is_some(), plan.refusals.is_empty()) {
         (true, _) => "yes",
         (false, true) => "no",

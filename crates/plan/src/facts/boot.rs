@@ -24,6 +24,9 @@ pub struct Boot {
     pub boot_free: Measured<u64>,
     /// `grub-mkconfig` sources /etc/default/grub.d/*.cfg (a Debian patch).
     pub grub_dropins: Measured<bool>,
+    /// /etc/grub.d/10_linux_zfs exists (Ubuntu), to which 10_linux leaves hosts with a ZFS root.
+    #[serde(default)]
+    pub grub_zfs: bool,
     /// mkinitcpio reads /etc/mkinitcpio.conf.d/*.conf (since version 36).
     #[serde(default)]
     pub mkinitcpio_dropins: Measured<bool>,

@@ -180,6 +180,9 @@ pub(super) fn is_supported(draft: &mut Draft<'_>, words: &[String]) -> bool {
     match boot.loader.value() {
         Some(_) if is_menu(facts) || is_ostree(facts) => return true,
         Some(BootLoader::ProxmoxBootTool) if !proxmox::by_grub(facts) => return true,
+        Some(BootLoader::Grub | BootLoader::Grub2) if refused::is_zfs_menu(facts) => {
+            refused::zfs_menu(draft, words);
+        }
         Some(BootLoader::Grub | BootLoader::Grub2 | BootLoader::ProxmoxBootTool)
             if boot.grub_dropins.value().is_some() =>
         {

@@ -210,6 +210,28 @@ pub(super) fn refuse(draft: &mut Draft<'_>, loader: BootLoader, words: &[String]
     draft.refuse("stack.loader", why, way_out);
 }
 
+/// The menu is made by Ubuntu's script for ZFS: 10_linux ends at once where the root file system is
+/// ZFS and 10_linux_zfs is there, so it makes no entries "… without passthru" either.
+pub(super) fn is_zfs_menu(facts: &Facts) -> bool {
+    let cmdline = facts.kernel.cmdline.value();
+    let root = cmdline.and_then(|cmdline| kargs::last_value(cmdline, "root"));
+    facts.boot.grub_zfs && root.is_some_and(|root| root.starts_with("ZFS="))
+}
+
+pub(super) fn zfs_menu(draft: &mut Draft<'_>, words: &[String]) {
+    let by_hand = ByHand::of(draft.facts, words);
+    let (modules, rebuild, line) = (by_hand.modules(), by_hand.rebuild(), &by_hand.line);
+    let way_out = format!(
+        "{modules}{rebuild}Add to GRUB_CMDLINE_LINUX_DEFAULT in /etc/default/grub: {line}. Then run: sudo update-grub. The recovery entry and the entries of older snapshots are the way back.{}",
+        by_hand.rest()
+    );
+    draft.refuse(
+        "stack.loader",
+        "This host's root file system is ZFS, and its boot menu is made by Ubuntu's script for that (/etc/grub.d/10_linux_zfs). passthru cannot make an entry \"… without passthru\" from it yet.",
+        way_out,
+    );
+}
+
 /// NixOS: /boot and /etc are made from the configuration, so that is what changes.
 fn nixos(words: &[String]) -> Refusal {
     let line = words.join(" ");
