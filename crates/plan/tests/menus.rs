@@ -524,3 +524,27 @@ fn after_of<'p>(plan: &'p passthru_plan::Plan, wanted: &str) -> Option<&'p str> 
         _ => None,
     })
 }
+
+/// dracut finds images by releases, and those of Arch are named by packages.
+#[test]
+fn dracut_is_told_an_image_with_another_name() {
+    let mut facts = by_hand();
+    facts.boot.generator = Measured::Value(Generator::Dracut);
+    facts
+        .kernel
+        .installed
+        .retain(|kernel| kernel.release == RELEASE);
+    let image = format!("{ESP}/initramfs-linux.img");
+    facts.kernel.installed[0]
+        .image
+        .as_mut()
+        .expect("an image")
+        .path
+        .clone_from(&image);
+    let planned = plan(&facts, &without_trial(&gpu("01:00.0")));
+    let lines = commands(&planned.changes);
+    assert!(
+        lines.contains(&format!("dracut --force {image}.passthru {RELEASE}")),
+        "{lines:?}"
+    );
+}
