@@ -162,7 +162,7 @@ fn preset(name: &str, text: &str) -> Preset {
 /// and what stands in it (mkinitcpio(8), `--cmdline`, `--no-cmdline`; `…_cmdline` from version 40 on).
 pub(crate) fn other_cmdlines(facts: &Facts) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    for (path, _) in &facts.files {
+    for path in facts.files.keys() {
         let Some(text) = facts.text(path).filter(|_| path.starts_with(PRESETS)) else {
             continue;
         };

@@ -12,9 +12,9 @@ mod refuse;
 mod trial;
 mod way_back;
 
-use maker::{Maker, maker};
 pub(in crate::rules::stack) use maker::is_layout_uki;
 pub(crate) use maker::{BY_DRACUT, BY_KERNEL_INSTALL, unified_command};
+use maker::{Maker, maker};
 pub(crate) use way_back::way_back_entry;
 
 use alloc::{
