@@ -548,3 +548,31 @@ fn dracut_is_told_an_image_with_another_name() {
         "{lines:?}"
     );
 }
+
+/// EndeavourOS's plugin makes a fallback entry of every kernel from the same command line.
+#[test]
+fn a_fallback_that_kernel_install_makes_is_kept_and_said() {
+    let mut facts = by_kernel_install();
+    let fallback = entry_path(RELEASE).replace(".conf", "-fallback.conf");
+    let text = entry_text(RELEASE, OPTIONS).replace("initrd.img", "initrd-fallback.img");
+    write(&mut facts, &fallback, &text);
+    reread(&mut facts);
+    facts.boot.default_entry = Some(entry_path(RELEASE));
+    let planned = plan(&facts, &without_trial(&gpu("01:00.0")));
+    assert_eq!(planned.refusals, []);
+    let notice = planned
+        .notices
+        .iter()
+        .find(|n| n.id == "boot.fallback-words");
+    assert!(notice.expect("a notice").text.contains("-fallback.conf"));
+    let kept = planned.changes.iter().any(|change| match change {
+        Change::Run { argv, outputs, .. } => {
+            argv[0] == "kernel-install" && outputs.iter().any(|output| output.path == fallback)
+        }
+        _ => false,
+    });
+    assert!(kept, "{:#?}", planned.changes);
+    assert!(!edits(&planned).contains(&fallback.as_str()));
+    let alone = plan(&by_kernel_install(), &without_trial(&gpu("01:00.0")));
+    assert!(!notices(&alone).contains(&"boot.fallback-words"));
+}

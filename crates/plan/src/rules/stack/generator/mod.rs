@@ -117,14 +117,17 @@ fn known_kernels(draft: &mut Draft<'_>, kernels: &[&InstalledKernel]) -> bool {
             .iter()
             .map(|kernel| kernel.release.as_str())
             .collect();
-        let of = if names.is_empty() {
-            "/lib/modules has no kernel".to_string()
+        let found = if names.is_empty() {
+            "/lib/modules holds no kernel".to_string()
         } else {
-            format!("/lib/modules has {}", names.join(", "))
+            format!(
+                "no kernel image was found of those in /lib/modules ({})",
+                names.join(", ")
+            )
         };
         draft.refuse(
             "kernel.unknown",
-            format!("What this host boots is not known, so no initramfs can be made for it: {of}, and the kernel images of none of these were found. {looked}"),
+            format!("What this host boots is not known, so no initramfs can be made for it: {found}. {looked}"),
             "Run passthru as root, with the boot partition mounted. If it says the same then, please report it with the output of passthru capture.",
         );
         return false;
