@@ -7,6 +7,19 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use passthru_plan::{Address, Selector, intent};
 
+const NOTES: &str = "\
+Looking changes nothing. Every change can be taken back: `passthru undo`.
+Try it without touching this machine: `passthru demo`.";
+
+/// What every command ends with; [`crate::error`] keeps to it.
+pub(crate) const EXIT_STATUS: &str = "\
+  0  yes; done; nothing to do
+  1  no: a check failed, a plan is refused, or something stood in the way before the first change
+  2  the command line makes no sense, or something could not be read; nothing was changed
+  3  done; the host has to be rebooted
+  4  it failed, and everything is as before
+  5  it failed, and something is not as before";
+
 /// Takes this host from bare metal to a virtual machine that owns its GPU, and back.
 ///
 /// Without a command: where this host stands, and the one next command.
@@ -17,8 +30,8 @@ use passthru_plan::{Address, Selector, intent};
     max_term_width = 100,
     arg_required_else_help = false,
     subcommand_help_heading = "Commands",
-    after_help = "Looking changes nothing. Every change can be taken back: `passthru undo`.\n\
-        Try it without touching this machine: `passthru demo`."
+    after_help = NOTES,
+    after_long_help = format!("{NOTES}\n\nExit status:\n{EXIT_STATUS}")
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -174,7 +187,7 @@ pub(crate) struct Want {
     /// No trial boot: the next boot has it, and so has every later one.
     #[arg(long)]
     pub(crate) no_trial: bool,
-    /// Read what is wanted from a TOML file with the same words as keys.
+    /// Read what is wanted from a TOML file with the same words as keys, such as gpu = ["01:00.0"].
     #[arg(
         long,
         value_name = "FILE",

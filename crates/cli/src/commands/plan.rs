@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use passthru_plan::{Facts, Intent, Plan, guest::hugepages::PageSize, intent::TrialBoot};
+use passthru_plan::{
+    Facts, Intent, Plan,
+    guest::hugepages::PageSize,
+    intent::{BadIntent, TrialBoot},
+};
 use serde::Serialize;
 
 use crate::{
@@ -128,32 +132,22 @@ pub(super) fn intent(args: &Want) -> Result<Intent> {
             },
         },
     };
-    if intent.gpu.is_empty() && !intent.iommu_only && !intent.repair {
-        return Err(match &args.intent {
-            Some(file) => Error::input(format!("{}: names no card", file.display()))
-                .hint("add a line such as gpu = [\"01:00.0\"]"),
-            None => Error::usage("which card? No --gpu was given")
-                .hint("passthru devices shows the cards of this host")
-                .hint("then: passthru plan --gpu ADDR"),
-        });
-    }
+    intent.check().map_err(|bad| match (&args.intent, bad) {
+        (Some(file), BadIntent::Nothing) => Error::input(format!("{}: {bad}", file.display()))
+            .hint("add a line such as gpu = [\"01:00.0\"]"),
+        (Some(file), _) => Error::input(format!("{}: {bad}", file.display())),
+        (None, BadIntent::Nothing) => Error::usage("which card? No --gpu was given")
+            .hint("passthru devices shows the cards of this host")
+            .hint("then: passthru plan --gpu ADDR"),
+        (None, _) => Error::usage(bad),
+    })?;
     Ok(intent)
 }
 
-/// Larger than any intent a person would write.
-const INTENT_LIMIT: u64 = 1 << 20;
-
 fn from_file(file: &Path) -> Result<Intent> {
-    let name = file.display();
-    let fail = |e: std::io::Error| Error::input(format!("{name}: {e}"));
-    let size = std::fs::metadata(file).map_err(fail)?.len();
-    if size > INTENT_LIMIT {
-        return Err(Error::input(format!(
-            "{name}: too large for an intent file"
-        )));
-    }
-    let text = std::fs::read_to_string(file).map_err(fail)?;
-    toml::from_str(&text).map_err(|e| Error::input(format!("{name}: {}", e.to_string().trim_end())))
+    let text = passthru_host::input::text(file).map_err(Error::input)?;
+    toml::from_str(&text)
+        .map_err(|e| Error::input(format!("{}: {}", file.display(), e.to_string().trim_end())))
 }
 
 /// What the plan says about the host's facts, for commands that carry it out.
@@ -165,4 +159,52 @@ pub(super) fn make(host: &host::Host, global: &Global, intent: &Intent) -> Resul
     }
     let plan = passthru_plan::plan(&facts, intent);
     Ok((facts, plan))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{ArgAction, Args, FromArgMatches};
+
+    use super::*;
+
+    /// A value of an option, as it is typed and as a file has it.
+    fn example(arg: &clap::Arg) -> (Option<String>, String) {
+        if matches!(arg.get_action(), ArgAction::SetTrue) {
+            return (None, "true".into());
+        }
+        let name = arg.get_value_names().map(|names| names[0].as_str());
+        let value = match (arg.get_possible_values().last(), name) {
+            (Some(value), _) => value.get_name().to_owned(),
+            (None, Some("ADDR[=IDS]")) => "01:00.0".into(),
+            (None, Some("SIZE")) => "16G".into(),
+            (None, other) => panic!("{}: {other:?}", arg.get_id()),
+        };
+        let key = match arg.get_action() {
+            ArgAction::Append => format!("[\"{value}\"]"),
+            _ => format!("\"{value}\""),
+        };
+        (Some(value), key)
+    }
+
+    #[test]
+    fn every_flag_is_a_key_of_an_intent_file() {
+        let command = Want::augment_args(clap::Command::new("plan"));
+        let mut argv = vec!["plan".to_owned()];
+        let mut file = String::new();
+        for arg in command
+            .get_arguments()
+            .filter(|arg| arg.get_id() != "intent")
+        {
+            let flag = arg.get_long().unwrap();
+            let (typed, key) = example(arg);
+            argv.push(format!("--{flag}"));
+            argv.extend(typed);
+            file.push_str(&format!("{flag} = {key}\n"));
+        }
+        assert!(file.contains("no-trial = true"), "{file}");
+        let matches = command.try_get_matches_from(argv).unwrap();
+        let flags = intent(&Want::from_arg_matches(&matches).unwrap()).unwrap();
+        assert_eq!(flags, toml::from_str(&file).unwrap(), "{file}");
+        assert_ne!(flags, Intent::default());
+    }
 }

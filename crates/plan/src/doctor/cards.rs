@@ -7,6 +7,7 @@ use crate::{
     facts::{Facts, Firmware},
     finding::{Finding, Severity},
     rules::describe,
+    text::size,
 };
 
 /// Is there any card to give away?
@@ -130,7 +131,7 @@ fn bars_unassigned(facts: &Facts, gpu: &Gpu<'_>) -> Option<Finding> {
                 "{}: memory window {} ({}) has no address (resource)",
                 f.address,
                 bar.index,
-                size(bar.size)
+                size::words(bar.size)
             )
         })
         .collect();
@@ -162,16 +163,8 @@ fn window(gpu: &Gpu<'_>) -> Option<Finding> {
             Severity::Info,
             "The guest sees this window as large as the host set it. \"Re-Size BAR Support\" in the firmware makes it as large as the card's memory; 256 MiB is the usual size without it. Both work.",
         )
-        .yes([format!("window {} is {}", bar.index, size(bar.size))]),
+        .yes([format!("window {} is {}", bar.index, size::words(bar.size))]),
     )
-}
-
-fn size(bytes: u64) -> String {
-    match bytes {
-        0x4000_0000.. => format!("{} GiB", bytes >> 30),
-        0x10_0000.. => format!("{} MiB", bytes >> 20),
-        _ => format!("{} KiB", bytes.div_ceil(1024)),
-    }
 }
 
 fn sriov(facts: &Facts, gpu: &Gpu<'_>) -> Option<Finding> {

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     facts::{CpuVendor, Facts, Firmware},
     finding::{Finding, Severity},
+    text::size,
 };
 
 pub(super) fn check_all(view: &View<'_>, found: &mut Vec<Finding>) {
@@ -190,14 +191,17 @@ fn memory(facts: &Facts) -> Finding {
     let Some(total) = memory.total_kib else {
         return check.unknown("/proc/meminfo was not there", "Run it on the host itself.");
     };
-    let mut evidence = Vec::from([format!("/proc/meminfo: {} in all", gib(total))]);
+    let mut evidence = Vec::from([format!("/proc/meminfo: {} in all", size::kib_words(total))]);
     if let Some(available) = memory.available_kib {
-        evidence.push(format!("{} free for new programs now", gib(available)));
+        evidence.push(format!(
+            "{} free for new programs now",
+            size::kib_words(available)
+        ));
     }
     if let Some(pages) = memory.hugepages_kib.filter(|kib| *kib > 0) {
         evidence.push(format!(
             "{} set aside as huge pages, which only guests use",
-            gib(pages)
+            size::kib_words(pages)
         ));
     }
     if total < LITTLE_MEMORY_KIB {
@@ -208,12 +212,6 @@ fn memory(facts: &Facts) -> Finding {
     } else {
         check.yes(evidence)
     }
-}
-
-/// KiB as GiB with one decimal.
-fn gib(kib: u64) -> String {
-    let tenths = kib.saturating_mul(10) / (1024 * 1024);
-    format!("{}.{} GiB", tenths / 10, tenths % 10)
 }
 
 fn secure_boot(facts: &Facts) -> Finding {

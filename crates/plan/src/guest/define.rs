@@ -17,6 +17,7 @@ use super::{
 use crate::{
     change::Change,
     plan::{Plan, Refusal},
+    text::size,
 };
 
 /// Where libvirt's guests have their images (`virStorageDriver`'s pool `default`), and where its
@@ -142,7 +143,7 @@ fn disk_commands(disk: &NewDisk, path: &str) -> Result<Vec<Vec<String>>, Refusal
     let too_small = |why: String, way_out: &str| Err(refusal("guest.disk.too-small", why, way_out));
     match disk {
         NewDisk::Empty(size) if *size < LEAST => too_small(
-            format!("A disk of {} holds no system.", mib(*size)),
+            format!("A disk of {} holds no system.", size::words(*size)),
             "Windows needs 64G, a Linux desktop 20G: --new-disk 64G.",
         ),
         NewDisk::Empty(size) => Ok(vec![argv(&[
@@ -158,7 +159,7 @@ fn disk_commands(disk: &NewDisk, path: &str) -> Result<Vec<Vec<String>>, Refusal
             too_small(
                 format!(
                     "The image holds a disk of {}, which cannot become smaller.",
-                    mib(image.size)
+                    size::words(image.size)
                 ),
                 "Ask for more with --disk-size, or leave it out.",
             )
@@ -185,14 +186,6 @@ fn disk_commands(disk: &NewDisk, path: &str) -> Result<Vec<Vec<String>>, Refusal
     }
 }
 
-fn mib(bytes: u64) -> String {
-    if bytes >= 10 << 30 {
-        format!("{} GiB", bytes >> 30)
-    } else {
-        format!("{} MiB", bytes >> 20)
-    }
-}
-
 /// What the guest will be, in statements.
 fn outcome(guest: &Guest) -> Vec<String> {
     let mut list = Vec::new();
@@ -204,7 +197,7 @@ fn outcome(guest: &Guest) -> Vec<String> {
     };
     list.push(format!(
         "it has {cpus} CPUs{pinned} and {} of memory{}",
-        mib(guest.memory_kib << 10),
+        size::words(guest.memory_kib << 10),
         if guest.memory.is_some() {
             " in huge pages"
         } else {

@@ -7,7 +7,7 @@ use passthru_host::{
 use passthru_plan::{
     Address, Facts,
     guest::{Domain, run::Held},
-    text::quote::word,
+    text::{quote::word, size},
 };
 use serde::Serialize;
 
@@ -201,17 +201,9 @@ fn row(guest: &Entry) -> Vec<Cell> {
         (Style::Bold, guest.name.clone()),
         (style, state),
         (Style::Plain, guest.vcpus.to_string()),
-        (Style::Plain, memory(guest.memory_kib)),
+        (Style::Plain, size::kib_words(guest.memory_kib)),
         (Style::Plain, card(guest)),
     ])
-}
-
-fn memory(kib: u64) -> String {
-    if kib.is_multiple_of(1 << 20) {
-        format!("{} GiB", kib >> 20)
-    } else {
-        format!("{} MiB", kib >> 10)
-    }
 }
 
 /// Its display functions, else whatever it has of the host; what is missing is said.
