@@ -60,7 +60,7 @@ fn the_machine() {
             |f| f.machine.memory.total_kib = Some(4 << 20),
             "memory.size",
             Warning,
-            "4.0 GiB",
+            "4 GiB",
         ),
         case(
             "a torn file",

@@ -12,6 +12,7 @@ mod roms;
 
 use alloc::{
     collections::BTreeMap,
+    format,
     string::{String, ToString},
     vec::Vec,
 };
@@ -31,9 +32,26 @@ pub type RomFiles = BTreeMap<String, Measured<Vec<u8>>>;
 struct View<'v, 'i> {
     facts: &'v Facts,
     domain: Node<'v, 'i>,
+    /// Its name as a word of a command.
+    name: String,
     /// PCI functions of the host that the domain owns.
     owned: Vec<Hostdev<'v, 'i>>,
     pages: HostPages<'v>,
+}
+
+impl View<'_, '_> {
+    /// The way out where the text does not say enough.
+    fn ask_libvirt(&self) -> String {
+        format!(
+            "Ask libvirt for the definition that it has: sudo virsh dumpxml --inactive {}",
+            self.name
+        )
+    }
+
+    /// The way out where the facts do not say enough.
+    fn on_host(&self) -> String {
+        format!("Run it on the host itself: passthru vm check {}", self.name)
+    }
 }
 
 /// Checks the domain that `xml` describes; `roms` are the files that [`rom_files`] names.
@@ -51,6 +69,7 @@ pub fn check(
     let view = View {
         facts,
         domain,
+        name: existing::command_name(xml),
         owned: existing::hostdevs(domain),
         pages,
     };
@@ -68,10 +87,6 @@ pub fn check(
     found.extend(memory::hugepages(&view));
     found.push(cpus::number(&view));
     found.extend(pins::pins(&view));
-    let name = existing::command_name(xml);
-    for remedy in found.iter_mut().filter_map(|one| one.remedy.as_mut()) {
-        *remedy = remedy.replace("NAME", &name);
-    }
     Ok(found)
 }
 

@@ -9,6 +9,7 @@ use crate::{
     guest::existing::{Hostdev, child},
     measured::Measured,
     rom::{judge, no_rom, parse},
+    text::quote::word,
 };
 
 /// The ROM file of a function.
@@ -38,10 +39,13 @@ fn rom(
     let bytes = match bytes {
         Some(Measured::Value(bytes)) => bytes,
         Some(Measured::NotMeasured(why)) => {
-            return check.unknown(why.clone(), format!("passthru rom check {file}"));
+            return check.unknown(why.clone(), format!("passthru rom check {}", word(file)));
         }
         None => {
-            return check.unknown("it was not looked at", format!("passthru rom check {file}"));
+            return check.unknown(
+                "it was not looked at",
+                format!("passthru rom check {}", word(file)),
+            );
         }
     };
     let function = view.facts.function(hostdev.host);
@@ -78,7 +82,8 @@ fn rom(
     check.no(
         seen,
         format!(
-            "{remedy}. passthru rom check {file} --gpu {} says more.",
+            "{remedy}. passthru rom check {} --gpu {} says more.",
+            word(file),
             hostdev.host
         ),
     )
