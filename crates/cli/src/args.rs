@@ -1,5 +1,7 @@
 //! What can be typed. Types only: what it means is decided by the commands.
 
+#[cfg(test)]
+mod said;
 pub(crate) mod vm;
 
 use std::path::{Path, PathBuf};
@@ -8,12 +10,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use passthru_plan::{Address, Selector, intent};
 
 const NOTES: &str = "\
-Looking changes nothing. Every change can be taken back: `passthru undo`.
+Looking changes nothing. Every change can be taken back: `sudo passthru undo`.
 Try it without touching this machine: `passthru demo`.";
 
 /// What every command ends with; [`crate::error`] keeps to it.
-pub(crate) const EXIT_STATUS: &str = "\
-  0  yes; done; nothing to do
+pub(crate) const EXIT_STATUS: &str = "  0  yes; done; nothing to do
   1  no: a check failed, a plan is refused, or something stood in the way before the first change
   2  the command line makes no sense, or something could not be read; nothing was changed
   3  done; the host has to be rebooted

@@ -63,11 +63,15 @@ pub(crate) fn no_capture(global: &Global, verb: &str) -> Result<()> {
     if global.host.is_none() {
         return Ok(());
     }
-    Err(Error::usage(format!(
+    let error = Error::usage(format!(
         "passthru {verb} changes a host, and --host names a capture, which is only a copy of one"
     ))
-    .hint("leave out --host to act on this host")
-    .hint("passthru plan --host FILE shows what would be done"))
+    .hint("leave out --host to act on this host");
+    Err(match verb {
+        "apply" | "setup" => error.hint("passthru plan --host FILE shows what would be done"),
+        "vm new" | "vm edit" => error.hint("with --dry-run it shows what would be done"),
+        _ => error,
+    })
 }
 
 /// The effective user may do everything.
@@ -122,6 +126,11 @@ impl Host {
         &self.root
     }
 
+    /// The option that named it; none for this machine.
+    pub(crate) fn flag(&self) -> Option<&str> {
+        self.named.first().map(String::as_str)
+    }
+
     /// This machine.
     pub(crate) fn is_live(&self) -> bool {
         self.root.is_live()
@@ -142,10 +151,15 @@ impl Host {
         let acts = matches!(
             (word(0), word(1)),
             (Some("apply" | "confirm" | "undo" | "recover" | "setup"), _)
-                | (Some("vm"), Some("new" | "start" | "stop" | "release"))
-        );
+                | (
+                    Some("vm"),
+                    Some("new" | "edit" | "start" | "stop" | "release")
+                )
+        ) && !words.iter().any(|word| word == "--dry-run");
+        // The journal is closed to others.
+        let reads = matches!(word(0), Some("verify" | "history"));
         let mut argv: Vec<String> = Vec::new();
-        if acts && self.is_live() {
+        if (acts || reads) && self.is_live() {
             argv.push("sudo".into());
         }
         argv.push("passthru".into());

@@ -24,6 +24,8 @@ pub(crate) struct Applied {
     pub(crate) number: u32,
     /// It takes effect at the next boot.
     pub(crate) reboot: bool,
+    /// What was brought to its end first.
+    pub(crate) recovered: Option<Recovered>,
 }
 
 /// Carries `plan` out, showing how it goes.
@@ -42,6 +44,7 @@ pub(crate) fn apply(
         .map(|applied| Applied {
             number: applied.number,
             reboot: applied.reboot,
+            recovered: applied.recovered,
         })
         .map_err(failure)
 }

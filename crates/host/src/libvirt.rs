@@ -7,11 +7,14 @@ mod running;
 
 pub use running::{Started, State, Way};
 
-use std::{sync::atomic::AtomicBool, time::Duration};
+use std::{path::Path, sync::atomic::AtomicBool, time::Duration};
 
 use thiserror::Error;
 
-use crate::exec::{Exec, ExecError, Watch};
+use crate::{
+    exec::{Exec, ExecError, Watch},
+    root::Root,
+};
 
 /// virsh, for the guests of the whole host, whoever the caller is.
 const VIRSH: [&str; 4] = ["virsh", "--quiet", "--connect", "qemu:///system"];
@@ -38,14 +41,40 @@ pub enum LibvirtError {
 
 impl LibvirtError {
     /// What can be done about it.
-    pub const fn way_out(&self) -> &'static str {
+    pub fn way_out(&self) -> String {
+        let daemon = Root::open(Path::new("/")).map_or(LIBVIRTD, |root| daemon(&root));
         match self {
-            Self::Silent(_) => {
-                "is libvirt installed (virsh, libvirt-daemon-system), and does it run? \
-                 systemctl status libvirtd"
+            Self::Silent(_) => format!(
+                "is libvirt installed, with virsh, and does it run? systemctl status {daemon}"
+            ),
+            Self::Refused { .. } if !rustix::process::geteuid().is_root() => {
+                "libvirt's system daemon may not let you in: run it with sudo, or once: sudo \
+                 usermod -aG libvirt $USER, and log in again"
+                    .into()
             }
-            Self::Refused { .. } => "libvirt's log says more: journalctl -u libvirtd -n 30",
+            Self::Refused { .. } => {
+                format!("libvirt's log says more: sudo journalctl -u {daemon} -n 30")
+            }
         }
+    }
+}
+
+const LIBVIRTD: &str = "libvirtd";
+const VIRTQEMUD: &str = "virtqemud";
+
+/// The unit of the daemon that has the guests: one for all drivers, or one for QEMU alone (libvirt's
+/// docs/daemons.rst). Where both are installed, the socket that is enabled says which one answers.
+fn daemon(root: &Root) -> &'static str {
+    let unit = |name: &str| {
+        ["/usr/lib/systemd/system", "/lib/systemd/system"]
+            .iter()
+            .any(|directory| root.exists(&format!("{directory}/{name}.service")))
+    };
+    let enabled = "/etc/systemd/system/sockets.target.wants/virtqemud.socket";
+    if unit(VIRTQEMUD) && (!unit(LIBVIRTD) || root.link_name(enabled).is_some()) {
+        VIRTQEMUD
+    } else {
+        LIBVIRTD
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) fn run(args: &args::Apply, global: &Global, out: &mut Out) -> Result<
         recovered,
     };
     let outcome = if !plan.refusals.is_empty() {
-        Outcome::No
+        Outcome::No.about(&facts)
     } else if plan.changes.is_empty() {
         document.state = "nothing-to-do";
         document.reboot = waits_for_reboot(&facts, &plan);
@@ -50,10 +50,13 @@ pub(super) fn run(args: &args::Apply, global: &Global, out: &mut Out) -> Result<
         out.text("Nothing was changed.")?;
         return Ok(Outcome::No);
     } else {
-        let applied = carry_out(&host, global, &plan, args.wait, out)?;
+        let mut applied = carry_out(&host, global, &plan, args.wait, out)?;
         document.state = "applied";
         document.transaction = Some(applied.number);
         document.reboot = applied.reboot;
+        if let Some(recovered) = applied.recovered.take() {
+            document.recovered = Some(recovered.into());
+        }
         if !out.is_json() {
             what_now(&host, &facts, &plan, &applied, out)?;
         }

@@ -113,7 +113,7 @@ fn cycle(root: &Path, out: &mut Out) -> Result<Outcome> {
         ),
     )?;
 
-    step(out, 4, "Reboot: a trial", "passthru confirm")?;
+    step(out, 4, "Reboot: a trial", "sudo passthru confirm")?;
     restart(root, out, "once, with the trial entry")?;
     out.paragraph(
         2,
@@ -123,7 +123,7 @@ fn cycle(root: &Path, out: &mut Out) -> Result<Outcome> {
     out.blank()?;
     confirm::as_the_service(&host, &global, out)?;
 
-    step(out, 5, "Reboot again, and verify", "passthru verify")?;
+    step(out, 5, "Reboot again, and verify", "sudo passthru verify")?;
     restart(root, out, "as the default entry of its new boot menu says")?;
     out.blank()?;
     as_it_runs(&host, out)?;

@@ -21,8 +21,5 @@ pub(super) fn run(args: &args::Devices, global: &Global, out: &mut Out) -> Resul
         show::devices::show_cards(out, &facts)?;
     }
     out.unreadable(&facts)?;
-    if facts.unreadable.is_empty() {
-        return Ok(Outcome::Done);
-    }
-    Ok(Outcome::Incomplete)
+    Ok(Outcome::Done.about(&facts))
 }

@@ -23,6 +23,7 @@ struct Document<'a> {
     schema: u32,
     #[serde(flatten)]
     plan: &'a Plan,
+    unreadable: &'a [String],
 }
 
 pub(super) fn run(args: &Want, global: &Global, out: &mut Out) -> Result<Outcome> {
@@ -35,6 +36,7 @@ pub(super) fn run(args: &Want, global: &Global, out: &mut Out) -> Result<Outcome
         out.json(&Document {
             schema: 1,
             plan: &plan,
+            unreadable: &facts.unreadable,
         })?;
     } else {
         show::plan::show(out, &facts, &plan)?;
@@ -43,7 +45,7 @@ pub(super) fn run(args: &Want, global: &Global, out: &mut Out) -> Result<Outcome
     Ok(if plan.refusals.is_empty() {
         Outcome::Done
     } else {
-        Outcome::No
+        Outcome::No.about(&facts)
     })
 }
 
@@ -152,11 +154,10 @@ fn from_file(file: &Path) -> Result<Intent> {
 
 /// What the plan says about the host's facts, for commands that carry it out.
 pub(super) fn make(host: &host::Host, global: &Global, intent: &Intent) -> Result<(Facts, Plan)> {
-    let facts = host.facts_with_health(global)?;
-    // What is not understood could be in the card's group; that is no ground to act on.
-    if let Some(what) = facts.unreadable.first() {
-        return Err(Error::input(format!("{what}; nothing was done")));
-    }
+    let mut facts = host.facts_with_health(global)?;
+    // What even root may not list, nobody can account for.
+    let closed = std::mem::take(&mut facts.closed);
+    facts.unreadable.extend(closed);
     let plan = passthru_plan::plan(&facts, intent);
     Ok((facts, plan))
 }

@@ -84,7 +84,7 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
                 host.command(&words)
             ),
         )?;
-        return Ok(Outcome::No);
+        return Ok(Outcome::No.about(&facts));
     }
     if plan.changes.is_empty() {
         let reboot = apply::waits_for_reboot(&facts, &plan);

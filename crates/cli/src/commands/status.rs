@@ -62,7 +62,7 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
             transactions: applied.as_ref().map_or(&[], |(numbers, _)| numbers),
             next: &next.command,
         })?;
-        return Ok(Outcome::Done);
+        return Ok(Outcome::Done.about(&facts));
     }
     let unknown = "not measured";
     field(out, "host", distribution(&facts).unwrap_or(unknown))?;
@@ -97,7 +97,7 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
     out.blank()?;
     out.wrapped(Line::new().bold("Next: "), Style::Plain, next.why)?;
     out.command(&next.command)?;
-    Ok(Outcome::Done)
+    Ok(Outcome::Done.about(&facts))
 }
 
 fn distribution(facts: &Facts) -> Option<&str> {
@@ -137,7 +137,8 @@ fn unread(host: &Host, error: &Error) -> Next {
     if error.needs_root() {
         return Next {
             why: "what was applied is only readable by root; to see it",
-            command: format!("sudo {verify}"),
+            // Also of another root directory that is closed to this user.
+            command: format!("sudo {}", verify.trim_start_matches("sudo ")),
         };
     }
     Next {

@@ -2,7 +2,11 @@
 
 use alloc::{collections::BTreeSet, format, string::String, vec::Vec};
 
-use super::{Gpu, View, check::check, reset};
+use super::{
+    Gpu, View,
+    check::{check, on_host},
+    reset,
+};
 use crate::{
     facts::{Facts, Firmware},
     finding::{Finding, Severity},
@@ -21,7 +25,7 @@ pub(super) fn present(view: &View<'_>, found: &mut Vec<Finding>) {
     found.push(if view.facts.functions.is_empty() {
         check.unknown(
             "no PCI functions were read",
-            "Run it on the host itself, or capture the host again with: sudo passthru capture FILE",
+            on_host(view.facts),
         )
     } else if view.gpus.is_empty() {
         check.no(

@@ -4,7 +4,7 @@ use alloc::{format, string::String, vec::Vec};
 
 use super::{
     View,
-    check::{AS_ROOT, check},
+    check::{as_root, check},
 };
 use crate::finding::{Finding, Severity};
 
@@ -160,7 +160,7 @@ pub(super) fn check_all(view: &View<'_>, found: &mut Vec<Finding>) {
                     Severity::Info,
                     "The kernel's and libvirt's logs say why a guest with a card did not start.",
                 )
-                .unknown(why.unwrap_or("not looked at"), AS_ROOT),
+                .unknown(why.unwrap_or("not looked at"), as_root(view.facts)),
             );
             return;
         }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     change::Change,
     plan::{Plan, Refusal},
-    text::size,
+    text::{quote::word, size},
 };
 
 /// Where libvirt's guests have their images (`virStorageDriver`'s pool `default`), and where its
@@ -73,7 +73,10 @@ pub fn define(guest: &Guest, making: &Making, exists: bool) -> Result<Plan, Vec<
         refusals.push(refusal(
             "guest.exists",
             format!("There is a guest {name} already."),
-            "Choose another name, or change that one: passthru vm edit.",
+            format!(
+                "Choose another name, or change that one: sudo passthru vm edit {}",
+                word(name)
+            ),
         ));
     }
     let mut changes = Vec::new();

@@ -25,6 +25,7 @@ mod preflight;
 pub(crate) mod repair;
 mod select;
 pub(crate) mod stack;
+mod unreadable;
 mod verify;
 
 use alloc::{format, string::String, vec::Vec};
@@ -122,6 +123,9 @@ fn staged(facts: &Facts, intent: &Intent, stage: Stage) -> Plan {
         refusals: Vec::new(),
         notices: Vec::new(),
     };
+    if stage == Stage::Apply {
+        unreadable::check(&mut draft);
+    }
     let resolved = select::select(&mut draft);
     // The rest is planned for the host with these files put right.
     let repairs = repair::files(&mut draft);

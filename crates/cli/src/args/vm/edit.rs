@@ -14,7 +14,11 @@ use super::{Pages, cores};
 #[derive(Debug, Args)]
 pub(crate) struct Edit {
     /// The guest.
-    #[arg(required_unless_present = "xml", default_value = "")]
+    #[arg(
+        required_unless_present = "xml",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub(crate) name: String,
     /// Read its XML from a file in place of libvirt; only with --dry-run.
     #[arg(long, value_name = "FILE", requires = "dry_run")]

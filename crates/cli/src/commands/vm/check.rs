@@ -10,7 +10,7 @@ use passthru_plan::{
 };
 use serde::Serialize;
 
-use super::show::definition;
+use super::show::{XML, definition};
 use crate::{
     args::{Global, vm::check::Check},
     error::{Error, Outcome, Result},
@@ -31,7 +31,7 @@ pub(super) fn run(args: &Check, global: &Global, out: &mut Out) -> Result<Outcom
     let host = host::reading(global)?;
     let xml = match &args.xml {
         Some(file) => input::text(file)?,
-        None => definition(&host, global, &args.name)?,
+        None => definition(&host, global, "vm check", XML, &args.name)?,
     };
     let refused = |refusal: passthru_plan::Refusal| Error::input(refusal.why).hint(refusal.way_out);
     let files = rom_files(&xml).map_err(refused)?;

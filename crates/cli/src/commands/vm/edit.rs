@@ -50,6 +50,9 @@ fn without_passwords(mut change: Change) -> Change {
     change
 }
 
+/// What can be done with the guest of another host.
+const OTHERWISE: &str = "look with --dry-run at its XML: --xml FILE";
+
 /// libvirt's schema, which tells what this version of it can be told.
 const SCHEMA: &str = "/usr/share/libvirt/schemas/domaincommon.rng";
 
@@ -58,7 +61,7 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut Out) -> Result<Outcome
         host::reading(global)?
     } else {
         let host = host::writing(global, "vm edit")?;
-        carry::only_here(&host, global, "vm edit")?;
+        carry::only_here(&host, global, "vm edit", OTHERWISE)?;
         host
     };
     let edits = edits(args, &host);
@@ -73,7 +76,7 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut Out) -> Result<Outcome
     };
     let before = match &args.xml {
         Some(file) => input::text(file)?,
-        None => definition(&host, global, &args.name)?,
+        None => definition(&host, global, "vm edit", OTHERWISE, &args.name)?,
     };
     let facts = host.facts(Wanted::guest())?;
     let mut document = Document {
@@ -158,7 +161,7 @@ fn running(args: &Args, host: &Host, global: &Global) -> Result<Option<Refusal>>
             args.name
         ),
         way_out: format!(
-            "Shut it down first: passthru vm stop {}",
+            "Shut it down first: sudo passthru vm stop {}",
             quote::word(&args.name)
         ),
     }))

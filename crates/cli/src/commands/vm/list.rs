@@ -93,7 +93,7 @@ const COLUMNS: [Column; 5] = [
 
 pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
     let host = host::reading(global)?;
-    carry::only_here(&host, global, "vm list")?;
+    carry::only_here(&host, global, "vm list", "")?;
     let exec = host.exec(global);
     let libvirt = Libvirt::new(exec.as_ref(), None);
     let facts = host.facts(Wanted {
@@ -175,7 +175,7 @@ fn show(document: &Document, out: &mut Out) -> Result<()> {
     }
     for left in document.left.iter().flatten() {
         out.note(&format!(
-            "{}: {}, guest off: passthru vm release {}",
+            "{}: {}, guest off: sudo passthru vm release {}",
             left.name,
             left.held,
             word(&left.name)

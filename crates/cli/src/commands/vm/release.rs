@@ -30,7 +30,7 @@ struct Document<'a> {
 
 pub(super) fn run(args: &Release, global: &Global, out: &mut Out) -> Result<Outcome> {
     let host = host::writing(global, "vm release")?;
-    carry::only_here(&host, global, "vm release")?;
+    carry::only_here(&host, global, "vm release", "")?;
     let exec = host.exec(global);
     let libvirt = Libvirt::new(exec.as_ref(), None);
     let states = libvirt.states().map_err(|e| carry::libvirt(&e))?;

@@ -6,7 +6,7 @@ use roxmltree::Node;
 
 use super::View;
 use crate::{
-    doctor::check::check,
+    doctor::check::{check, on_host},
     finding::{Finding, Severity},
     guest::{
         existing::{self, child, children, cpuset},
@@ -37,7 +37,7 @@ pub(super) fn memory(view: &View<'_, '_>) -> Finding {
     let Some(total) = view.facts.machine.memory.total_kib else {
         return check.unknown(
             "how much memory the host has is not known: /proc/meminfo was not there",
-            "Run it on the host itself, or on a capture made by this version of passthru.",
+            on_host(view.facts),
         );
     };
     let host = format!("the host has {} MiB", total / 1024);

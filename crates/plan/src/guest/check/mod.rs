@@ -23,7 +23,13 @@ use super::{
     existing::{self, Hostdev},
     hugepages::HostPages,
 };
-use crate::{facts::Facts, finding::Finding, measured::Measured, plan::Refusal};
+use crate::{
+    doctor::check::NOTHING,
+    facts::{Facts, Reading},
+    finding::Finding,
+    measured::Measured,
+    plan::Refusal,
+};
 
 /// Bytes of ROM files by path, or why they could not be read.
 pub type RomFiles = BTreeMap<String, Measured<Vec<u8>>>;
@@ -50,7 +56,10 @@ impl View<'_, '_> {
 
     /// The way out where the facts do not say enough.
     fn on_host(&self) -> String {
-        format!("Run it on the host itself: passthru vm check {}", self.name)
+        match self.facts.reading {
+            Reading::Copy => format!("Run it on the host itself: passthru vm check {}", self.name),
+            Reading::User | Reading::Root => NOTHING.into(),
+        }
     }
 }
 

@@ -189,7 +189,10 @@ pub fn nothing(domain: &Domain, running: bool) -> Nothing {
             format!(
                 "{name} has not asked the DHCP server of libvirt's network {network} for an address yet."
             ),
-            "It may still be starting: wait with --wait 60. A Windows guest without the virtio driver has no network; see its screen or passthru vm console.",
+            &format!(
+                "It may still be starting: wait with --wait 60. A Windows guest without the virtio driver has no network; see its screen, or: passthru vm console {}",
+                word(name)
+            ),
             true,
         ),
         Link::Bridge(bridge) => say(
@@ -214,7 +217,7 @@ pub fn nothing(domain: &Domain, running: bool) -> Nothing {
         ),
         Link::User => say(
             format!("{name} is behind QEMU's own network, which nothing reaches from outside."),
-            "Give it a device in libvirt's network default (virsh edit), or forward a port there.",
+            "Give it a device in libvirt's network default (sudo virsh edit), or forward a port there.",
             false,
         ),
         Link::Other(kind) => say(

@@ -95,7 +95,7 @@ pub fn preflight(
             "guest.start.disk",
             format!("The disk {path} of {} is not there.", domain.name),
             format!(
-                "Mount the file system it is on, or correct the path: virsh edit {}",
+                "Mount the file system it is on, or correct the path: sudo virsh edit {}",
                 word(&domain.name)
             ),
         ));
@@ -135,7 +135,7 @@ fn network(domain: &Domain, around: &Around<'_>) -> Vec<Refusal> {
                     "The host has no network device {name}, which the guest is to be connected to."
                 ),
                 format!(
-                    "ip link lists those it has; virsh edit {} corrects it.",
+                    "ip link lists those it has; sudo virsh edit {} corrects it.",
                     word(&domain.name)
                 ),
             ),
