@@ -142,6 +142,31 @@ pub(crate) enum Command {
     Generate(Generate),
 }
 
+impl Command {
+    /// It is there to change something.
+    pub(crate) fn acts(&self) -> bool {
+        match self {
+            Self::Setup
+            | Self::Apply(_)
+            | Self::Confirm(_)
+            | Self::Undo(_)
+            | Self::Recover
+            | Self::Rom(Rom {
+                what: RomVerb::Dump(_),
+            }) => true,
+            Self::Vm(vm) => matches!(
+                vm.what,
+                vm::What::New(_)
+                    | vm::What::Edit(_)
+                    | vm::What::Start(_)
+                    | vm::What::Stop(_)
+                    | vm::What::Release(_)
+            ),
+            _ => false,
+        }
+    }
+}
+
 /// `passthru devices`.
 #[derive(Debug, Args)]
 pub(crate) struct Devices {

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use passthru_host::signals;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     flag,
@@ -23,7 +24,9 @@ impl Cancel {
     /// Catches the signals from now on. A terminal that closes counts too.
     pub(crate) fn catch() -> Result<Self> {
         let cancel = Self::default();
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // Under nohup(1) a terminal may close, which is the point of it.
+        let signals = [SIGINT, SIGTERM, SIGHUP].into_iter();
+        for signal in signals.filter(|&signal| !(signal == SIGHUP && signals::ignores(signal))) {
             flag::register(signal, Arc::clone(&cancel.stop))
                 .and_then(|_| flag::register(signal, Arc::clone(&cancel.fresh)))
                 .map_err(|e| {

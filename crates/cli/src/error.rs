@@ -112,6 +112,14 @@ impl Error {
         self.kind == Kind::NeedsRoot
     }
 
+    /// The same error, of something that was done in part: `what` is done.
+    #[must_use]
+    pub(crate) fn partly(mut self, what: &str) -> Self {
+        self.kind = Kind::NotRolledBack;
+        self.message = format!("{}; {what}", self.message);
+        self
+    }
+
     /// The same error with a way out.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl fmt::Display) -> Self {

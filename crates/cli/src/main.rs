@@ -32,5 +32,7 @@ fn main() -> ExitCode {
     let mut out = Out::new(cli.global.color, cli.global.json, cli.global.verbose);
     let result = commands::run(&cli, &mut out)
         .and_then(|outcome| out.flush().map_err(Error::from).map(|()| outcome));
-    error::finish(result, &mut out)
+    let status = error::finish(result, &mut out);
+    out.close();
+    status
 }

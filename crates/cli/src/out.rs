@@ -15,7 +15,7 @@ use crate::{
 
 /// Where output goes, and what it may look like.
 pub(crate) struct Out {
-    stdout: BufWriter<io::Stdout>,
+    stdout: BufWriter<Sheet>,
     color: bool,
     error_color: bool,
     columns: Option<usize>,
@@ -37,11 +37,30 @@ impl Out {
             color: !json && wants_color(color, terminal),
             error_color: wants_color(color, io::stderr().is_terminal()),
             columns: columns(&stdout, terminal),
-            stdout: BufWriter::new(stdout),
+            stdout: BufWriter::new(Sheet::new(stdout)),
             terminal,
             transient: false,
             json,
             verbose,
+        }
+    }
+
+    /// From now on something is done, and whether it is said to the end must not decide whether it is:
+    /// a reader that goes away, or a full disk under a log, is told on standard error, and no error.
+    pub(crate) fn act(&mut self) {
+        self.stdout.get_mut().lenient = true;
+    }
+
+    /// Says so if not everything could be said.
+    pub(crate) fn close(&mut self) {
+        if !self.stdout.get_mut().lenient {
+            return;
+        }
+        if let Err(error) | Ok(Some(error)) =
+            self.flush().map(|()| self.stdout.get_mut().lost.take())
+        {
+            let what = "not everything could be printed";
+            let _ = self.error(&format!("{what}: {error}"), &[]);
         }
     }
 
@@ -247,6 +266,48 @@ fn wants_color(choice: Color, terminal: bool) -> bool {
         Color::Auto if set("NO_COLOR") => false,
         Color::Auto if forced => true,
         Color::Auto => terminal && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
+    }
+}
+
+/// Standard output. A lenient one takes what nobody gets, and remembers the first error.
+struct Sheet {
+    stdout: io::Stdout,
+    lenient: bool,
+    lost: Option<io::Error>,
+}
+
+impl Sheet {
+    const fn new(stdout: io::Stdout) -> Self {
+        Self {
+            stdout,
+            lenient: false,
+            lost: None,
+        }
+    }
+}
+
+impl Write for Sheet {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.lost.is_some() {
+            return Ok(bytes.len());
+        }
+        match self.stdout.write(bytes) {
+            Err(error) if self.lenient && error.kind() != io::ErrorKind::Interrupted => {
+                self.lost = Some(error);
+                Ok(bytes.len())
+            }
+            other => other,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.stdout.flush() {
+            Err(error) if self.lenient => {
+                self.lost.get_or_insert(error);
+                Ok(())
+            }
+            other => other,
+        }
     }
 }
 

@@ -50,10 +50,12 @@ pub(crate) fn apply(
 }
 
 /// Takes transaction `number` back, showing how it goes; `reason` says why, if nobody asked for it.
+/// `done` are undone already by the same call: an error must not sound as if nothing had happened.
 pub(crate) fn undo(
     host: &Host,
     global: &Global,
     number: u32,
+    done: &[u32],
     reason: Option<&str>,
     wait: u64,
     out: &mut Out,
@@ -72,7 +74,7 @@ pub(crate) fn undo(
         &options,
         &mut shown,
     )
-    .map_err(failure)
+    .map_err(|rest| partly_undone(done.to_vec(), rest))
 }
 
 /// Brings an interrupted transaction to one of its two ends, if there is one, and says so.
@@ -198,6 +200,47 @@ fn options(wait: u64, cancel: Option<&Cancel>) -> Options<'_> {
     }
 }
 
+/// What went wrong after the transactions `done` were undone.
+fn partly_undone(mut done: Vec<u32>, rest: Failure) -> Error {
+    if done.is_empty() {
+        return failure(rest);
+    }
+    let error = match rest {
+        Failure::PartlyUndone {
+            done: more,
+            notes,
+            rest,
+        } => {
+            done.extend(more);
+            return notes
+                .into_iter()
+                .fold(partly_undone(done, *rest), Error::hint);
+        }
+        // That nothing was changed would not be true.
+        Failure::Usage(reason) | Failure::Unchanged(reason) => {
+            Error::new(Kind::NotRolledBack, &reason).hint(reason.way_out)
+        }
+        other => failure(other),
+    };
+    but_undone(error, &done)
+}
+
+/// An error of one transaction, while others were undone.
+pub(crate) fn but_undone(error: Error, done: &[u32]) -> Error {
+    if done.is_empty() {
+        return error;
+    }
+    let numbers: Vec<String> = done.iter().map(u32::to_string).collect();
+    let which = if done.len() == 1 {
+        "transaction"
+    } else {
+        "transactions"
+    };
+    error
+        .partly(&format!("undone: {which} {}", numbers.join(", ")))
+        .hint("sudo passthru undo --all goes on from here")
+}
+
 /// What went wrong, and in which state the host is.
 fn failure(failure: Failure) -> Error {
     match failure {
@@ -218,6 +261,19 @@ fn failure(failure: Failure) -> Error {
             let error = Error::new(Kind::RolledBack, message).hint(reason.way_out);
             notes.into_iter().fold(error, Error::hint)
         }
+        Failure::StillInForce {
+            number,
+            reason,
+            notes,
+        } => {
+            let message =
+                format!("{reason}; transaction {number} was not undone, and is in force as before");
+            let error = Error::new(Kind::RolledBack, message).hint(reason.way_out);
+            notes.into_iter().fold(error, Error::hint)
+        }
+        Failure::PartlyUndone { done, notes, rest } => notes
+            .into_iter()
+            .fold(partly_undone(done, *rest), Error::hint),
         Failure::NotRolledBack {
             number,
             reason,

@@ -21,6 +21,7 @@ pub mod openers;
 pub mod pools;
 pub mod rom;
 pub mod root;
+pub mod signals;
 pub mod transaction;
 pub mod trial;
 mod write;

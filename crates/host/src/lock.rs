@@ -146,7 +146,10 @@ impl PackageLocks {
             }
         }
         if root.exists(PACMAN) {
-            return Err(LockError::Held(format!("pacman ({PACMAN} exists)")));
+            // It stays behind when the power goes in the middle of it.
+            return Err(LockError::Held(format!(
+                "pacman ({PACMAN} exists; if no pacman runs, remove that file)"
+            )));
         }
         Ok(Self { _held: held })
     }

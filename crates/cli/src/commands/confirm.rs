@@ -330,17 +330,18 @@ impl Trial<'_> {
     ) -> Result<Outcome> {
         let number = self.record.number;
         let why = Some(reason);
-        let undone = match transaction::undo(self.host, self.global, number, why, self.wait, out) {
-            // Somebody is at work on the host. It stays up: its default entry is the one from before.
-            Err(error) if error.nothing_changed() => {
-                return if self.is_pending()? {
-                    Err(error)
-                } else {
-                    nothing(self.recovered, out)
-                };
-            }
-            other => other,
-        };
+        let undone =
+            match transaction::undo(self.host, self.global, number, &[], why, self.wait, out) {
+                // Somebody is at work on the host. It stays up: its default entry is the one from before.
+                Err(error) if error.nothing_changed() => {
+                    return if self.is_pending()? {
+                        Err(error)
+                    } else {
+                        nothing(self.recovered, out)
+                    };
+                }
+                other => other,
+            };
         if !out.is_json() && undone.is_ok() {
             out.line(
                 &Line::new()

@@ -131,8 +131,8 @@ fn cycle(root: &Path, out: &mut Out) -> Result<Outcome> {
     step(out, 6, "Undo", "sudo passthru undo")?;
     let records = transaction::history(&host, "undo")?;
     undo::preview(&records, applied.number, out)?;
-    let undone = transaction::undo(&host, &global, applied.number, None, 0, out)?;
-    undo::result(&undone.notes, &[undone.number], false, out)?;
+    let undone = transaction::undo(&host, &global, applied.number, &[], None, 0, out)?;
+    undo::result(&undone.notes, &[undone.number], out)?;
     out.blank()?;
     restart(root, out, "with the menu it had at first")?;
 

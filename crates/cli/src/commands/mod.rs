@@ -26,6 +26,9 @@ use crate::{
 /// Runs what was typed.
 pub(crate) fn run(cli: &Cli, out: &mut Out) -> Result<Outcome> {
     let global = &cli.global;
+    if cli.command.as_ref().is_some_and(Command::acts) {
+        out.act();
+    }
     match &cli.command {
         None => status::run(global, out),
         Some(Command::Doctor) => doctor::run(global, out),

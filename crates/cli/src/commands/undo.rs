@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use passthru_host::transaction::{Record, State};
+use passthru_host::transaction::{Record, Recovered, RecoveredEnd, State};
 use passthru_plan::{
     Change, Facts, Plan, leftover,
     text::{kargs, quote},
@@ -34,9 +34,15 @@ struct Document {
 
 pub(super) fn run(args: &args::Undo, global: &Global, out: &mut Out) -> Result<Outcome> {
     let host = host::writing(global, "undo")?;
-    let recovered = transaction::recover(&host, global, out)?.map(Into::into);
+    let recovered = transaction::recover(&host, global, out)?;
     let records = transaction::history(&host, "undo")?;
-    let todo = if args.all {
+    let ended = recovered
+        .as_ref()
+        .filter(|recovered| !args.all && is_what_was_meant(args, recovered))
+        .and_then(|recovered| records.iter().find(|r| r.number == recovered.number));
+    let todo = if ended.is_some() {
+        Vec::new()
+    } else if args.all {
         everything(&records)
     } else {
         chosen(args.transaction, &records)?.into_iter().collect()
@@ -48,9 +54,14 @@ pub(super) fn run(args: &args::Undo, global: &Global, out: &mut Out) -> Result<O
         state: "nothing-to-do",
         reboot: false,
         notes: Vec::new(),
-        recovered,
+        recovered: recovered.map(Into::into),
     };
-    if todo.is_empty() {
+    let mut plans = Vec::new();
+    if let Some(record) = ended {
+        document.transaction = Some(record.number);
+        document.transactions.push(record.number);
+        plans.push(record.plan.clone());
+    } else if todo.is_empty() {
         if out.is_json() {
             out.json(&document)?;
         } else {
@@ -63,17 +74,33 @@ pub(super) fn run(args: &args::Undo, global: &Global, out: &mut Out) -> Result<O
             preview(&records, *number, out)?;
         }
     }
-    if !transaction::agreed(global, out, "Undo?")? {
+    if !todo.is_empty() && !transaction::agreed(global, out, "Undo?")? {
         out.text("Nothing was changed.")?;
         return Ok(Outcome::No);
     }
-    let mut plans = Vec::new();
+    let mut failed = None;
     for number in &todo {
-        let undone = transaction::undo(&host, global, *number, None, args.wait, out)?;
+        let done = &document.transactions;
+        let undone = match transaction::undo(&host, global, *number, done, None, args.wait, out) {
+            Ok(undone) => undone,
+            // What a guest needs (libvirt, no snapshot) must not keep the host's boot as it is.
+            Err(error) if args.all && is_of_guest(&records, *number) => {
+                failed.get_or_insert(error);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         document.transaction = Some(undone.number);
         document.transactions.push(undone.number);
         document.notes.extend(undone.notes);
         plans.push(undone.plan);
+    }
+    if let Some(error) = failed {
+        let done = &document.transactions;
+        if !out.is_json() && !done.is_empty() {
+            result(&document.notes, done, out)?;
+        }
+        return Err(transaction::but_undone(error, done));
     }
     document.state = "undone";
     let records = transaction::history(&host, "undo")?;
@@ -83,12 +110,18 @@ pub(super) fn run(args: &args::Undo, global: &Global, out: &mut Out) -> Result<O
         ..Wanted::devices()
     })?;
     document.notes.extend(later(&facts, &records, &plans));
-    document.reboot = plans.iter().any(|plan| still_running(&facts, &host, plan));
-    let reboot = document.reboot;
+    let running = StillRunning::of(&facts, &host, &plans);
+    document.reboot = running.needs_reboot();
     if out.is_json() {
         out.json(&document)?;
     } else {
-        result(&document.notes, &document.transactions, reboot, out)?;
+        // What recovery did has been said.
+        if !todo.is_empty() {
+            result(&document.notes, &document.transactions, out)?;
+        }
+        if let Some(advice) = running.advice() {
+            out.paragraph(0, advice)?;
+        }
         let left = everything(&records);
         if let [latest, ..] = left[..] {
             out.blank()?;
@@ -98,7 +131,16 @@ pub(super) fn run(args: &args::Undo, global: &Global, out: &mut Out) -> Result<O
             out.command(&host.command(&["undo".into(), "--all".into()]))?;
         }
     }
-    Ok(transaction::outcome(reboot))
+    Ok(transaction::outcome(running.needs_reboot()))
+}
+
+/// Recovery has just taken back what was asked for. Without a number it was meant too: nobody who runs an
+/// undo again that was interrupted means the transaction before it.
+fn is_what_was_meant(args: &args::Undo, recovered: &Recovered) -> bool {
+    recovered.end != RecoveredEnd::InForce
+        && args
+            .transaction
+            .is_none_or(|number| number == recovered.number)
 }
 
 /// Boot entries that came after what was taken back and have its words, if nothing in force has them too.
@@ -109,6 +151,11 @@ fn later(facts: &Facts, records: &[Record], plans: &[Plan]) -> Vec<String> {
     }
     let words: Vec<String> = plans.iter().flat_map(|plan| plan.words.clone()).collect();
     leftover::entries(facts, &words)
+}
+
+fn is_of_guest(records: &[Record], number: u32) -> bool {
+    let mut of = records.iter().filter(|record| record.number == number);
+    of.any(|record| record.plan.guest.is_some())
 }
 
 /// Everything in force, the latest first; a trial goes with the transaction that keeps it.
@@ -213,23 +260,50 @@ fn written(change: &Change) -> impl Iterator<Item = &str> {
     one.into_iter().chain(outputs).map(String::as_str)
 }
 
-/// The running system still has what was taken back from the next boot on.
-pub(super) fn still_running(facts: &Facts, host: &Host, plan: &Plan) -> bool {
-    let bound = plan
-        .bindings
-        .iter()
-        .filter_map(|bound| facts.function(bound.function.address))
-        .any(passthru_plan::facts::Function::is_on_vfio);
-    let cmdline = host.root().attribute("/proc/cmdline").unwrap_or_default();
-    bound
-        || plan
-            .words
-            .iter()
-            .any(|word| kargs::has_word(&cmdline, word))
+/// What the running system still has of what was taken back from the next boot on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct StillRunning {
+    /// A function is with vfio-pci.
+    bound: bool,
+    /// Words are on the command line.
+    words: bool,
+}
+
+impl StillRunning {
+    /// Of these plans.
+    pub(super) fn of(facts: &Facts, host: &Host, plans: &[Plan]) -> Self {
+        let mut bound = plans.iter().flat_map(|plan| &plan.bindings);
+        let mut words = plans.iter().flat_map(|plan| &plan.words);
+        let cmdline = host.root().attribute("/proc/cmdline").unwrap_or_default();
+        Self {
+            bound: bound.any(|bound| {
+                let function = facts.function(bound.function.address);
+                function.is_some_and(passthru_plan::facts::Function::is_on_vfio)
+            }),
+            words: words.any(|word| kargs::has_word(&cmdline, word)),
+        }
+    }
+
+    /// Only a reboot ends it.
+    pub(super) const fn needs_reboot(self) -> bool {
+        self.bound || self.words
+    }
+
+    const fn advice(self) -> Option<&'static str> {
+        match self {
+            Self { bound: true, .. } => Some(
+                "Reboot to give the card back to its drivers; until then it stays with vfio-pci.",
+            ),
+            Self { words: true, .. } => Some(
+                "Reboot when it suits you: this boot still runs with the kernel command line of before.",
+            ),
+            Self { .. } => None,
+        }
+    }
 }
 
 /// What became of it.
-pub(super) fn result(notes: &[String], numbers: &[u32], reboot: bool, out: &mut Out) -> Result<()> {
+pub(super) fn result(notes: &[String], numbers: &[u32], out: &mut Out) -> Result<()> {
     out.blank()?;
     let names: Vec<String> = numbers.iter().map(ToString::to_string).collect();
     let several = if names.len() == 1 { "" } else { "s" };
@@ -243,11 +317,18 @@ pub(super) fn result(notes: &[String], numbers: &[u32], reboot: bool, out: &mut 
     if notes.is_empty() {
         out.text("Every file is as it was before.")?;
     }
-    if reboot {
-        out.paragraph(
-            0,
-            "Reboot to give the card back to its drivers; until then it stays with vfio-pci.",
-        )?;
-    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_is_spoken_of_where_one_is_bound() {
+        let advice = |bound, words| StillRunning { bound, words }.advice();
+        assert!(advice(true, true).is_some_and(|text| text.contains("vfio-pci")));
+        assert!(advice(false, true).is_some_and(|text| !text.contains("card")));
+        assert_eq!(advice(false, false), None);
+    }
 }

@@ -115,3 +115,81 @@ fn an_interrupted_apply_is_recovered_first() {
     assert!(said.contains("had been interrupted"), "{said}");
     assert_eq!(sample.print(), before);
 }
+
+/// Whoever reads the plan may go: that is no reason not to carry it out, or to say the wrong status.
+#[test]
+fn it_is_carried_out_whoever_reads() {
+    use std::process::Stdio;
+    let sample = Sample::new();
+    let mut command = sample.command(&["apply", "--gpu", "01:00.0", "-v"]);
+    command.args(["--sample-tools", "--yes", "--wait", "0"]);
+    // Its reader is gone before the first word.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = command
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(3), "{said}");
+    assert!(said.contains("not everything could be printed"), "{said}");
+    assert_eq!(
+        sample.run(&["verify", "--json"]).json(3)["state"],
+        "reboot-needed"
+    );
+
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let mut command = sample.command(&["undo", "--json"]);
+    command.args(["--sample-tools", "--yes", "--wait", "0"]);
+    let ended = command.stdout(full).output().unwrap();
+    assert_eq!(ended.status.code(), Some(0));
+    assert_eq!(sample.states(), ["undone"]);
+}
+
+/// nohup(1) is there so that a terminal may close; without it, that is an end like any other.
+#[test]
+fn a_terminal_that_closes_takes_back_unless_under_nohup() {
+    use std::{
+        process::{Command, Stdio},
+        time::Duration,
+    };
+    for nohup in [false, true] {
+        let sample = Sample::new();
+        sample.tell("slow 2\n");
+        let plain = sample.command(&["apply", "--gpu", "01:00.0", "--json"]);
+        let mut command = Command::new(if nohup { "nohup" } else { "env" });
+        command.arg(plain.get_program()).args(plain.get_args());
+        command.args(["--sample-tools", "--yes", "--wait", "0"]);
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        // It is at work once it has begun its journal.
+        let journal = sample
+            .root()
+            .join("var/lib/passthru/transactions/1/journal");
+        while !journal.exists() {
+            assert!(child.try_wait().unwrap().is_none());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+        let status = child.wait().unwrap().code();
+        assert_eq!(status, Some(if nohup { 3 } else { 4 }));
+        assert_eq!(
+            sample.states(),
+            [if nohup { "applied" } else { "rolled-back" }]
+        );
+    }
+}

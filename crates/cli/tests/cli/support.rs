@@ -118,6 +118,15 @@ impl Sample {
         found
     }
 
+    /// What became of its transactions, the oldest first.
+    pub(crate) fn states(&self) -> Vec<String> {
+        let value = self.run(&["history", "--json"]).json(0);
+        let all = value["transactions"].as_array().unwrap();
+        all.iter()
+            .map(|one| one["state"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
     /// What a reboot does.
     pub(crate) fn reboot(&self) {
         let root = self.root();
@@ -134,6 +143,13 @@ impl Sample {
     pub(crate) fn run_in(&self, columns: u32, arguments: &[&str]) -> Ran {
         let mut command = self.command(arguments);
         self.ran(command.env("COLUMNS", columns.to_string()))
+    }
+
+    /// The same as [`Sample::act`], stopped as by a crash at this failpoint.
+    pub(crate) fn act_until(&self, failpoint: &str, arguments: &[&str]) -> Ran {
+        let mut command = self.command(arguments);
+        command.args(["--yes", "--sample-tools"]);
+        self.ran(command.env("PASSTHRU_FAILPOINT", format!("{failpoint}=stop")))
     }
 
     /// A command that changes the sample host, with the stand-ins for its tools.

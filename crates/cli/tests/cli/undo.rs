@@ -49,3 +49,65 @@ fn what_others_changed_meanwhile_is_kept_and_said() {
     sample.write(path, &format!("{text}options kvm ignore_msrs=1\n"));
     insta::assert_snapshot!(sample.act(&["undo"]).exits(0));
 }
+
+/// One transaction, and another one on top of it.
+const CARD: [&str; 4] = ["apply", "--gpu", "01:00.0", "--no-trial"];
+const PAGES: [&str; 6] = [
+    "apply",
+    "--gpu",
+    "01:00.0",
+    "--hugepages",
+    "1G",
+    "--no-trial",
+];
+
+/// Two transactions, and the second one stopped by a crash: while it was applied, or while it was undone.
+fn with_an_interrupted_one(undoing: bool) -> Sample {
+    let sample = Sample::new();
+    sample.act(&CARD).exits(3);
+    if undoing {
+        sample.act(&PAGES).exits(3);
+        sample.act_until("undo.step.1", &["undo"]).exits(5);
+    } else {
+        sample.act_until("apply.step.1.after", &PAGES).exits(5);
+    }
+    sample
+}
+
+#[test]
+fn an_undo_that_is_run_again_does_not_take_the_one_before_it() {
+    for undoing in [false, true] {
+        let sample = with_an_interrupted_one(undoing);
+        let value = sample.act(&["undo", "--json"]).json(0);
+        assert_eq!(value["transactions"], serde_json::json!([2]));
+        let end = if undoing { "undone" } else { "rolled-back" };
+        assert_eq!(value["recovered"]["state"], end);
+        assert_eq!(sample.states(), ["applied", end]);
+
+        let sample = with_an_interrupted_one(undoing);
+        let value = sample.act(&["undo", "2", "--json"]).json(0);
+        assert_eq!(value["transactions"], serde_json::json!([2]));
+        assert_eq!(sample.states()[0], "applied");
+
+        // Who names the other one, or all of them, means it.
+        for wanted in ["1", "--all"] {
+            let sample = with_an_interrupted_one(undoing);
+            let value = sample.act(&["undo", wanted, "--json"]).json(0);
+            assert_eq!(value["transactions"], serde_json::json!([1]));
+            assert_eq!(sample.states(), ["undone", end]);
+        }
+    }
+}
+
+#[test]
+fn what_was_undone_before_an_error_is_said() {
+    let sample = Sample::new();
+    sample.act(&CARD).exits(3);
+    sample.act(&PAGES).exits(3);
+    // What was saved of the first one cannot be read any more.
+    sample.write("var/lib/passthru/transactions/1/saved/manifest.json", "{");
+    let said = sample.act(&["undo", "--all"]).exits(5);
+    assert!(said.contains("undone: transaction 2"), "{said}");
+    assert!(!said.contains("nothing was changed"), "{said}");
+    assert_eq!(sample.states(), ["applied", "undone"]);
+}

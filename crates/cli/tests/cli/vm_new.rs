@@ -194,3 +194,17 @@ fn it_is_shown_as_xml_and_as_a_script() {
     act(&sample, &["vm", "show", "nobody"]).exits(2);
     sample.run(&["vm", "show"]).exits(2);
 }
+
+/// libvirt was removed since, say: that must not keep the host's boot as it is.
+#[test]
+fn a_guest_that_cannot_be_undone_does_not_stop_undo_all() {
+    let sample = Sample::new();
+    sample.act(&["apply", "--gpu", "01:00.0"]).exits(3);
+    act(&sample, &[&LINUX[..], &["--new-disk", "20G"]].concat()).exits(0);
+    sample.tell("fail virsh\n");
+    let said = act(&sample, &["undo", "--all"]).exits(5);
+    assert!(said.contains("Undone: transaction 1."), "{said}");
+    assert!(said.contains("virsh: told to fail"), "{said}");
+    assert_eq!(sample.states(), ["undone", "applied"]);
+    assert!(!sample.read("etc/default/grub").contains("passthru"));
+}

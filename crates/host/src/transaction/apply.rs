@@ -52,14 +52,12 @@ pub fn apply(
             "nothing needs to be done",
         )));
     }
-    let _lock = engine.lock().map_err(Trouble::unchanged)?;
-    let recovered = recover_all(&engine)?;
-    no_other_trial(root, plan)?;
     // A guest has nothing to do with the host's packages.
-    let _packages = match plan.guest {
-        Some(_) => None,
-        None => Some(engine.package_locks().map_err(Trouble::unchanged)?),
-    };
+    let mut claim = engine
+        .claim(plan.guest.is_none())
+        .map_err(Trouble::unchanged)?;
+    let recovered = recover_all(&engine, &mut claim)?;
+    no_other_trial(root, plan)?;
     let mut transaction = Transaction::prepare(&engine, plan).map_err(Trouble::unchanged)?;
     match transaction.carry_out() {
         Ok(()) => Ok(Applied {

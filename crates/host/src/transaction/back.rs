@@ -168,11 +168,35 @@ impl Back<'_, '_> {
                         return Ok(());
                     }
                     let (now, found) = (text.as_deref(), found.as_deref());
-                    self.set_domain(name, now, found, &mut Vec::new())
+                    self.set_domain(name, now, found, &mut Vec::new())?;
+                    match (now, found) {
+                        (None, Some(found)) => {
+                            domain::give_back(self.engine, self.writer, self.directory, found)
+                        }
+                        _ => Ok(()),
+                    }
                 }));
             }
         }
         results
+    }
+
+    /// Does again what an undo that failed has reversed by a command.
+    pub(super) fn do_again(
+        &self,
+        journal: &mut Journal<'_>,
+        action: &Action,
+    ) -> Result<(), Trouble> {
+        match action {
+            Action::Reverse { step } => match self.plan.changes.get(*step) {
+                Some(Change::Run { argv, .. }) => {
+                    self.engine.tell(Event::Rerunning { argv });
+                    command::run(self.engine, journal, *step, argv)
+                }
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
     }
 
     fn rerun(&self, journal: &mut Journal<'_>, step: usize) -> Result<(), Trouble> {
@@ -281,6 +305,17 @@ pub(super) fn anew(plan: &Plan, step: usize, member: &str) -> Option<(Vec<String
 /// Takes a begun transaction back and says so in its journal. Returns what there is to know, or
 /// what could not be taken back.
 pub(super) fn roll_back(
+    back: &Back<'_, '_>,
+    journal: &mut Journal<'_>,
+    past: &Past,
+    mode: Mode,
+    reason: &Reason,
+) -> Result<Result<Vec<String>, Vec<Reason>>, Trouble> {
+    back.engine
+        .to_the_end(|| roll_all_back(back, journal, past, mode, reason))
+}
+
+fn roll_all_back(
     back: &Back<'_, '_>,
     journal: &mut Journal<'_>,
     past: &Past,

@@ -35,7 +35,7 @@ pub(super) fn run(
     let watch = Watch {
         deadline: engine.options.deadline,
         grace: engine.options.grace,
-        cancel: engine.options.cancel,
+        cancel: engine.cancel(),
     };
     let mut noted = Ok(());
     let mut listener = |sign: Sign<'_>| match sign {

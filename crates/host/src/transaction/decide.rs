@@ -15,6 +15,7 @@ use super::{
     past::Past,
     place::locate,
     saved::{Manifest, Saved, Was, look_as},
+    surroundings::Surroundings,
     touch::Role,
 };
 use crate::{journal::Stamp, write::sha256};
@@ -65,6 +66,13 @@ pub(super) enum Action {
     RemoveDirectory { path: String },
 }
 
+impl Action {
+    /// What it removes is saved in part at most: whoever has come past it goes on.
+    pub(super) const fn is_for_good(&self) -> bool {
+        matches!(self, Self::Discard { .. } | Self::Domain { text: None, .. })
+    }
+}
+
 /// What to do, in order, and what to tell the user.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Decision {
@@ -81,14 +89,18 @@ pub(super) fn decide(
     past: &Past,
     mode: Mode,
 ) -> Result<Decision, Trouble> {
+    if mode != Mode::Rollback {
+        manifest.surroundings.must_be_mounted(engine.root)?;
+    }
     let mut decider = Decider {
         engine,
         plan,
+        surroundings: &manifest.surroundings,
         directory,
         past,
         mode,
         in_flight: past.started.difference(&past.done).last().copied(),
-        foreign_hands: mode == Mode::Recover && engine.packages() != past.packages,
+        foreign_hands: mode != Mode::Undo && engine.packages() != past.packages,
         boot_time: boot_time(engine, past),
         decision: Decision::default(),
         rerun: BTreeSet::new(),
@@ -166,6 +178,7 @@ enum Verdict {
 struct Decider<'a, 'e> {
     engine: &'a Engine<'e>,
     plan: &'a Plan,
+    surroundings: &'a Surroundings,
     /// The transaction's own directory.
     directory: &'a str,
     past: &'a Past,
@@ -237,13 +250,22 @@ impl Decider<'_, '_> {
             .collect()
     }
 
+    fn went_with_its_kernel(&self, entry: &Saved) -> bool {
+        let surroundings = &self.surroundings;
+        surroundings.went_with_its_kernel(self.engine.root, &entry.path)
+    }
+
     fn output(&self, entry: &Saved, now: &Stamp) -> Verdict {
         if *now == entry.was.stamp() || self.past.after.get(&entry.real) == Some(now) {
             return Verdict::Known;
         }
         let writers = self.writer_of(&entry.path);
         match self.mode {
-            Mode::Rollback => Verdict::Known,
+            Mode::Rollback if !self.foreign_hands => Verdict::Known,
+            // A package manager that nobody could keep away has been here meanwhile: an image that is
+            // of a new kernel now is made again, not replaced by the one of the old kernel.
+            Mode::Rollback if *now != Stamp::Absent => Verdict::Foreign,
+            Mode::Rollback => Verdict::Gone,
             Mode::Recover => {
                 let in_flight = self
                     .in_flight
@@ -256,20 +278,20 @@ impl Decider<'_, '_> {
                     Verdict::Known
                 } else if *now != Stamp::Absent {
                     Verdict::Foreign
-                } else if self.foreign_hands {
+                } else if self.foreign_hands || self.went_with_its_kernel(entry) {
                     Verdict::Gone
                 } else {
                     Verdict::Known
                 }
             }
             Mode::Undo if *now != Stamp::Absent => Verdict::Foreign,
-            // A member of a family goes with its kernel; anything else should be there.
+            // What belongs to a kernel goes with it; anything else should be there.
             Mode::Undo => {
-                let goes_with_kernel = writers.iter().any(|&step| {
-                    matches!(&self.plan.changes[step], Change::Run { family: Some(family), .. }
+                let is_member = |step: &usize| {
+                    matches!(&self.plan.changes[*step], Change::Run { family: Some(family), .. }
                         if command::is_member(family, &entry.path))
-                });
-                if goes_with_kernel {
+                };
+                if writers.iter().any(is_member) || self.went_with_its_kernel(entry) {
                     Verdict::Gone
                 } else {
                     Verdict::Known

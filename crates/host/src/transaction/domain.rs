@@ -21,7 +21,7 @@ impl From<LibvirtError> for Trouble {
 }
 
 fn libvirt<'a>(engine: &'a Engine<'_>) -> Libvirt<'a> {
-    Libvirt::new(engine.exec, engine.options.cancel)
+    Libvirt::new(engine.exec, engine.cancel())
 }
 
 /// The definition of `name` now.
@@ -168,6 +168,33 @@ fn keep_file(
     Ok(())
 }
 
+/// Gives a guest that was forgotten, and is defined again, the files that [`set`] kept of it.
+pub(super) fn give_back(
+    engine: &Engine<'_>,
+    writer: &Writer<'_>,
+    directory: &str,
+    definition: &str,
+) -> Result<(), Trouble> {
+    let variables = passthru_plan::guest::nvram(definition);
+    let tpm = passthru_plan::guest::tpm(definition);
+    let states = tpm
+        .iter()
+        .flat_map(|tpm| TPM_STATES.map(|state| format!("{tpm}/{state}")));
+    let files = variables
+        .into_iter()
+        .map(|path| (path, "last.fd"))
+        .chain(states.map(|path| (path, "last.tpm")));
+    for (path, kept) in files {
+        let root = engine.root;
+        let (parent, _) = crate::root::split(&path);
+        // libvirt gives files to QEMU's user when the guest starts.
+        if root.meta(&path).is_err_and(|e| e.is_missing()) && root.meta(parent).is_ok() {
+            keep_file(engine, writer, &format!("{directory}/{kept}"), &path)?;
+        }
+    }
+    Ok(())
+}
+
 fn last_of(directory: &str) -> String {
     format!("{directory}/last.xml")
 }
@@ -192,7 +219,18 @@ pub(super) fn back(
     now: Option<&str>,
 ) -> TakenBack {
     let mut notes = Vec::new();
+    let uuid = |text: Option<&str>| text.and_then(passthru_plan::guest::uuid);
+    let another = match (uuid(left), uuid(now)) {
+        (Some(left), Some(now)) => left != now,
+        _ => false,
+    };
     let text = match (before, now, left) {
+        (_, Some(now), _) if another => {
+            notes.push(format!(
+                "the guest {name} of now is another one than this transaction's: it is left as it is"
+            ));
+            Some(now.to_owned())
+        }
         _ if now == before || now == left => before.map(str::to_owned),
         (_, None, _) => {
             notes.push(format!("the guest {name} was undefined since: it stays so"));
@@ -248,6 +286,21 @@ mod tests {
         assert_eq!(
             text(back("/t", "g", before, left, before)),
             (before.map(Into::into), 0)
+        );
+    }
+
+    #[test]
+    fn another_guest_of_that_name_is_nobody_elses() {
+        let with =
+            |uuid: &str| format!("<domain>\n  <name>g</name>\n  <uuid>{uuid}</uuid>\n</domain>\n");
+        let (ours, theirs) = (with("7"), with("8"));
+        for before in [None, Some(ours.as_str())] {
+            let taken = back("/t", "g", before, Some(&ours), Some(&theirs));
+            assert_eq!(text(taken), (Some(theirs.clone()), 1));
+        }
+        assert_eq!(
+            text(back("/t", "g", None, Some(&ours), Some(&ours))),
+            (None, 0)
         );
     }
 

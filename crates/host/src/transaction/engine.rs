@@ -1,6 +1,9 @@
 //! What every part of a transaction needs at hand, and the error they share.
 
-use std::{cell::RefCell, sync::atomic::Ordering};
+use std::{
+    cell::{Cell, RefCell},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use rustix::io::Errno;
 
@@ -76,12 +79,30 @@ fn explain(error: &PathError) -> Reason {
     Reason::new(error.to_string(), way_out)
 }
 
+/// The locks of one call, held until dropped.
+pub(super) struct Claim {
+    packages: Option<PackageLocks>,
+    _state: StateLock,
+}
+
+impl Claim {
+    /// Keeps package managers away from now on, if that was not asked for.
+    pub(super) fn keep_packages(&mut self, engine: &Engine<'_>) -> Result<(), Trouble> {
+        if self.packages.is_none() {
+            self.packages = Some(engine.package_locks()?);
+        }
+        Ok(())
+    }
+}
+
 /// The doors, the options and the listener of one call.
 pub(super) struct Engine<'a> {
     pub(super) root: &'a Root,
     pub(super) exec: &'a dyn Exec,
     pub(super) options: &'a Options<'a>,
     progress: RefCell<&'a mut dyn Progress>,
+    /// Something is being taken back, which nobody may stop halfway.
+    returning: Cell<bool>,
 }
 
 impl<'a> Engine<'a> {
@@ -96,7 +117,22 @@ impl<'a> Engine<'a> {
             exec,
             options,
             progress: RefCell::new(progress),
+            returning: Cell::new(false),
         }
+    }
+
+    /// Does what takes something back. Whoever asked for an end gets it by this: from here on nothing
+    /// is cancelled, no command either.
+    pub(super) fn to_the_end<T>(&self, work: impl FnOnce() -> T) -> T {
+        let outer = self.returning.replace(true);
+        let result = work();
+        self.returning.set(outer);
+        result
+    }
+
+    /// What tells commands that the user wants no more of it.
+    pub(super) fn cancel(&self) -> Option<&'a AtomicBool> {
+        self.options.cancel.filter(|_| !self.returning.get())
     }
 
     /// Tells the listener.
@@ -116,8 +152,7 @@ impl<'a> Engine<'a> {
 
     /// The user wants no more of it.
     pub(super) fn cancelled(&self) -> bool {
-        self.options
-            .cancel
+        self.cancel()
             .is_some_and(|cancel| cancel.load(Ordering::Relaxed))
     }
 
@@ -129,8 +164,18 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
+    /// Nobody else is at this host from now on; with `packages`, no package manager either. Those are
+    /// waited for first: whoever waits, perhaps for hours, keeps nobody from undoing.
+    pub(super) fn claim(&self, packages: bool) -> Result<Claim, Trouble> {
+        let packages = packages.then(|| self.package_locks()).transpose()?;
+        Ok(Claim {
+            packages,
+            _state: self.lock()?,
+        })
+    }
+
     /// Makes sure that there is a state directory and that nobody else is at it.
-    pub(super) fn lock(&self) -> Result<StateLock, Trouble> {
+    fn lock(&self) -> Result<StateLock, Trouble> {
         let token = Writer::token().map_err(|e| self.root.error(STATE, e))?;
         journal::prepare(&self.writer(&token), self.root)?;
         StateLock::take(self.root, &format!("{STATE}/lock")).map_err(|e| match e {
@@ -145,7 +190,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Keeps package managers away; waits for a running one as long as the options say.
-    pub(super) fn package_locks(&self) -> Result<PackageLocks, Trouble> {
+    fn package_locks(&self) -> Result<PackageLocks, Trouble> {
         let mut waiting = |whom: &str, left| {
             self.tell(Event::Waiting { whom, left });
             !self.cancelled()

@@ -24,6 +24,7 @@ mod precheck;
 mod recover;
 mod saved;
 mod space;
+mod surroundings;
 mod touch;
 mod undo;
 
@@ -207,6 +208,26 @@ pub enum Failure {
         /// What there is to know about how it was taken back.
         notes: Vec<String>,
     },
+    /// An undo failed, and its transaction is in force as before.
+    #[error("{reason}")]
+    StillInForce {
+        /// The transaction.
+        number: u32,
+        /// Why it failed.
+        reason: Reason,
+        /// What there is to know about how it was put back.
+        notes: Vec<String>,
+    },
+    /// Of several transactions that belong together some are undone, and another one is not.
+    #[error("{rest}")]
+    PartlyUndone {
+        /// The ones that are undone, in this order.
+        done: Vec<u32>,
+        /// What there is to know about these.
+        notes: Vec<String>,
+        /// What became of the next one.
+        rest: Box<Failure>,
+    },
     /// It failed, and not everything could be taken back.
     #[error("{reason}")]
     NotRolledBack {
@@ -229,8 +250,8 @@ impl Failure {
         match self {
             Self::Unchanged(_) => 1,
             Self::Usage(_) => 2,
-            Self::RolledBack { .. } => 4,
-            Self::NotRolledBack { .. } | Self::Stopped => 5,
+            Self::RolledBack { .. } | Self::StillInForce { .. } => 4,
+            Self::NotRolledBack { .. } | Self::PartlyUndone { .. } | Self::Stopped => 5,
         }
     }
 
@@ -240,7 +261,9 @@ impl Failure {
             Self::Usage(reason)
             | Self::Unchanged(reason)
             | Self::RolledBack { reason, .. }
+            | Self::StillInForce { reason, .. }
             | Self::NotRolledBack { reason, .. } => Some(reason),
+            Self::PartlyUndone { rest, .. } => rest.reason(),
             Self::Stopped => None,
         }
     }

@@ -10,7 +10,7 @@ use super::{
     back::{Back, failure, roll_back},
     command::start_of,
     decide::Mode,
-    engine::{Engine, Trouble},
+    engine::{Claim, Engine, Trouble},
     history::{State, plan, records},
     past::Past,
     saved::load,
@@ -35,30 +35,36 @@ pub fn recover(
     options: &Options<'_>,
     progress: &mut dyn Progress,
 ) -> Result<Option<Recovered>, Failure> {
-    let between = records(root)
-        .map_err(Trouble::unchanged)?
-        .iter()
-        .any(|record| record.state.is_between());
-    if !between {
+    let records = records(root).map_err(Trouble::unchanged)?;
+    let between: Vec<_> = records.iter().filter(|r| r.state.is_between()).collect();
+    if between.is_empty() {
         return Ok(None);
     }
+    let packages = between.iter().any(|record| record.plan.guest.is_none());
     let engine = Engine::new(root, exec, options, progress);
-    let _lock = engine.lock().map_err(Trouble::unchanged)?;
-    recover_all(&engine)
+    let mut claim = engine.claim(packages).map_err(Trouble::unchanged)?;
+    recover_all(&engine, &mut claim)
 }
 
-/// As [`recover`], with the lock held.
-pub(super) fn recover_all(engine: &Engine<'_>) -> Result<Option<Recovered>, Failure> {
+/// As [`recover`], with the locks held.
+pub(super) fn recover_all(
+    engine: &Engine<'_>,
+    claim: &mut Claim,
+) -> Result<Option<Recovered>, Failure> {
     let mut last = None;
     for number in journal::numbers(engine.root).map_err(|e| Trouble::from(e).unchanged())? {
-        if let Some(recovered) = recover_one(engine, number)? {
+        if let Some(recovered) = recover_one(engine, claim, number)? {
             last = Some(recovered);
         }
     }
     Ok(last)
 }
 
-fn recover_one(engine: &Engine<'_>, number: u32) -> Result<Option<Recovered>, Failure> {
+fn recover_one(
+    engine: &Engine<'_>,
+    claim: &mut Claim,
+    number: u32,
+) -> Result<Option<Recovered>, Failure> {
     let directory = directory(number);
     let lines = journal::read(engine.root, &directory).map_err(|e| Trouble::from(e).unchanged())?;
     let Some(lines) = lines.filter(|lines| !lines.is_empty()) else {
@@ -73,7 +79,7 @@ fn recover_one(engine: &Engine<'_>, number: u32) -> Result<Option<Recovered>, Fa
     engine.tell(Event::Recovering { number });
     // Whoever was interrupted may have left a tool running, and a package manager may run now.
     end_orphan(engine, &past);
-    let _packages = engine.package_locks().map_err(Trouble::unchanged)?;
+    claim.keep_packages(engine).map_err(Trouble::unchanged)?;
     finish(engine, number, &directory, &past).map(Some)
 }
 

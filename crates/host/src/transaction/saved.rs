@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     engine::{Engine, Trouble},
+    surroundings::Surroundings,
     touch::{Role, Touch},
 };
 use crate::{
@@ -24,6 +25,8 @@ pub(super) struct Manifest {
     pub(super) entries: Vec<Saved>,
     /// Directories that did not exist, outermost first.
     pub(super) directories: Vec<String>,
+    #[serde(default)]
+    pub(super) surroundings: Surroundings,
 }
 
 /// What a path was.
@@ -174,6 +177,10 @@ pub(super) fn save(
     let manifest = Manifest {
         schema: SCHEMA,
         token: token.to_owned(),
+        surroundings: Surroundings::of(
+            engine.root,
+            touches.iter().map(|touch| touch.real.as_str()),
+        ),
         entries,
         directories,
     };

@@ -26,7 +26,7 @@ use crate::{
 /// Takes back the transaction `number`, or the latest one that is in force.
 ///
 /// # Errors
-/// See [`Failure`]; [`Failure::RolledBack`] means that the transaction is in force as before.
+/// See [`Failure`]; with [`Failure::StillInForce`] the transaction is in force as before.
 pub fn undo(
     root: &Root,
     exec: &dyn Exec,
@@ -35,10 +35,14 @@ pub fn undo(
     progress: &mut dyn Progress,
 ) -> Result<Undone, Failure> {
     // Asking for what cannot be must not create a state directory.
-    choose(&records(root).map_err(Trouble::unchanged)?, number, true)?;
+    let known = records(root).map_err(Trouble::unchanged)?;
+    let wanted = choose(&known, number, true)?;
+    let is_host = |record: &Record| record.number == wanted && record.plan.guest.is_none();
     let engine = Engine::new(root, exec, options, progress);
-    let _lock = engine.lock().map_err(Trouble::unchanged)?;
-    let recovered = recover_all(&engine)?;
+    let mut claim = engine
+        .claim(known.iter().any(is_host))
+        .map_err(Trouble::unchanged)?;
+    let recovered = recover_all(&engine, &mut claim)?;
     let records = records(root).map_err(Trouble::unchanged)?;
     let number = match (&recovered, number) {
         // What was asked for has just been done. Without a number it was meant too: nobody who wants
@@ -50,15 +54,27 @@ pub fn undo(
         }
         _ => choose(&records, number, false)?,
     };
-    let _packages = engine.package_locks().map_err(Trouble::unchanged)?;
     let chain = chain(&records, number);
     in_order(root, &records, &chain)?;
     let mut notes = Vec::new();
     let mut last = None;
+    let mut done = Vec::new();
     for number in chain {
-        let undone = take_back(&engine, number)?;
-        notes.extend(undone.notes.iter().cloned());
-        last = Some(undone);
+        match take_back(&engine, number) {
+            Ok(undone) => {
+                done.push(number);
+                notes.extend(undone.notes.iter().cloned());
+                last = Some(undone);
+            }
+            Err(rest) if done.is_empty() || rest == Failure::Stopped => return Err(rest),
+            Err(rest) => {
+                return Err(Failure::PartlyUndone {
+                    done,
+                    notes,
+                    rest: Box::new(rest),
+                });
+            }
+        }
     }
     match last {
         Some(undone) => Ok(Undone {
@@ -147,15 +163,21 @@ fn in_order(root: &Root, records: &[Record], chain: &[u32]) -> Result<(), Failur
         let entries = manifest.entries.into_iter();
         let record = records.iter().find(|record| record.number == number);
         let changes = record.iter().flat_map(|record| &record.plan.changes);
-        let domains = changes.filter_map(|change| match change {
-            // No path begins like this.
+        // No path begins like these. A command that leaves no file works on what it finds.
+        let others = changes.filter_map(|change| match change {
             Change::Domain { name, .. } => Some(format!("domain {name}")),
+            Change::Run {
+                argv,
+                undo: Some(_),
+                outputs,
+                ..
+            } if outputs.is_empty() => argv.first().map(|tool| format!("command {tool}")),
             _ => None,
         });
         Ok(entries
             .filter(|entry| entry.role != Role::Beside)
             .map(|entry| entry.real)
-            .chain(domains)
+            .chain(others)
             .collect())
     };
     let mut own = BTreeSet::new();
@@ -178,7 +200,7 @@ fn in_order(root: &Root, records: &[Record], chain: &[u32]) -> Result<(), Failur
     }
     Err(Failure::Usage(Reason::new(
         format!(
-            "transaction {first} cannot be undone yet: later ones changed the same files or guests"
+            "transaction {first} cannot be undone yet: later ones changed the same files, guests or settings"
         ),
         format!("undo {} first, in this order", later.join(", ")),
     )))
@@ -314,17 +336,28 @@ fn act(
 ) -> Result<Vec<String>, Failure> {
     let engine = back.engine;
     let mut notes = decision.notes.clone();
+    let mut begun = 0;
     let mut work = || -> Result<(), Trouble> {
         if begin {
             journal.append(journal::Event::UndoBegin {
                 reason: engine.options.reason.map(str::to_owned),
             })?;
         }
+        let mut only_forward = false;
         for (step, action) in decision.actions.iter().enumerate() {
-            engine.go_on()?;
-            engine.point(format_args!("undo.step.{step}"))?;
-            back.act(journal, action, &mut notes)?;
-            journal.append(journal::Event::UndoStep { step })?;
+            let mut one = || -> Result<(), Trouble> {
+                engine.go_on()?;
+                begun = step + 1;
+                engine.point(format_args!("undo.step.{step}"))?;
+                back.act(journal, action, &mut notes)?;
+                Ok(journal.append(journal::Event::UndoStep { step })?)
+            };
+            if only_forward {
+                engine.to_the_end(one)?;
+            } else {
+                one()?;
+            }
+            only_forward |= action.is_for_good();
         }
         engine.point("undo.commit")?;
         Ok(journal.append(journal::Event::Undone {
@@ -337,15 +370,34 @@ fn act(
             Ok(notes)
         }
         Err(Trouble::Stopped) => Err(Failure::Stopped),
-        Err(Trouble::Failed(reason)) => Err(failure(
+        Err(Trouble::Failed(reason)) => Err(still_in_force(failure(
             number,
             reason.clone(),
-            put_back(back, journal, before, &decision.actions, &reason),
-        )),
+            engine.to_the_end(|| {
+                put_back(back, journal, before, &decision.actions[..begun], &reason)
+            }),
+        ))),
     }
 }
 
-/// Makes everything what it was before the undo: the transaction stays in force.
+/// What was rolled back is the undo.
+fn still_in_force(failure: Failure) -> Failure {
+    match failure {
+        Failure::RolledBack {
+            number,
+            reason,
+            notes,
+        } => Failure::StillInForce {
+            number,
+            reason,
+            notes,
+        },
+        other => other,
+    }
+}
+
+/// Makes everything what it was before the undo: the transaction stays in force. `actions` are those that
+/// were begun.
 fn put_back(
     back: &Back<'_, '_>,
     journal: &mut Journal<'_>,
@@ -383,6 +435,11 @@ fn put_back(
             stuck.push(reason_of(trouble)?);
         }
     }
+    for action in actions.iter().rev() {
+        if let Err(trouble) = back.do_again(journal, action) {
+            stuck.push(reason_of(trouble)?);
+        }
+    }
     if !stuck.is_empty() {
         return Ok(Err(stuck));
     }
@@ -390,9 +447,7 @@ fn put_back(
         reason: reason.what.clone(),
     })?;
     super::back::forgive_trouble(clear(back))?;
-    Ok(Ok(vec![
-        "the transaction is in force as it was before the undo".to_owned(),
-    ]))
+    Ok(Ok(Vec::new()))
 }
 
 fn reason_of(trouble: Trouble) -> Result<Reason, Trouble> {
@@ -410,6 +465,9 @@ pub(super) fn carry_on(
 ) -> Result<Recovered, Failure> {
     let undo = back.undo();
     let load = || -> Result<(Decision, Manifest), Trouble> {
+        back.manifest
+            .surroundings
+            .must_be_mounted(back.engine.root)?;
         back.sweep()?;
         let actions = read_json(back.engine.root, &format!("{undo}/actions.json"))?;
         Ok((actions, load(back.engine.root, &undo)?))
@@ -430,7 +488,7 @@ pub(super) fn carry_on(
             end: RecoveredEnd::Undone,
             notes,
         }),
-        Err(Failure::RolledBack { notes, reason, .. }) => {
+        Err(Failure::StillInForce { notes, reason, .. }) => {
             let mut notes = notes;
             notes.insert(0, format!("the undo failed: {reason}"));
             Ok(Recovered {

@@ -97,6 +97,26 @@ fn a_missing_command_is_taken_back() {
     world.tree().assert_is(&before, "taken back");
 }
 
+/// The image of before is that of a kernel that may be gone.
+#[test]
+fn an_image_of_an_upgrade_meanwhile_is_made_again() {
+    let world = World::new();
+    let before = world.read("/boot/initrd.img-1");
+    world.tools.fault.set(Fault::Upgrade);
+    world.apply(&plan()).unwrap_err();
+    assert_eq!(world.states(), [State::RolledBack]);
+    let runs = world.tools.runs.borrow();
+    assert_eq!(
+        *runs,
+        ["update-initramfs", "grub-mkconfig", "update-initramfs"]
+    );
+    for kernel in ["1", "2"] {
+        let image = world.read(&format!("/boot/initrd.img-{kernel}"));
+        assert!(!image.contains("softdep") && image != before, "{image}");
+    }
+    assert!(!world.exists(RULES));
+}
+
 #[test]
 fn ctrl_c_in_the_middle_of_a_command_leaves_before() {
     let world = World::new();
@@ -144,7 +164,10 @@ fn ctrl_c_at_any_event_leaves_before_or_after() {
             ..options("")
         };
         let mut progress = CancelAt(k, &cancel);
-        match transaction::apply(&world.root, &world.tools, &plan(), &options, &mut progress) {
+        // With a command that is taken back by another one.
+        let mut plan = plan();
+        plan.changes.insert(1, once("trial"));
+        match transaction::apply(&world.root, &world.tools, &plan, &options, &mut progress) {
             Ok(_) => applied += 1,
             Err(failure) => {
                 assert!(matches!(failure.exit_status(), 1 | 4), "{failure}");
@@ -153,6 +176,50 @@ fn ctrl_c_at_any_event_leaves_before_or_after() {
         }
     }
     assert!((1..39).contains(&applied), "{applied}");
+}
+
+#[test]
+fn ctrl_c_at_any_event_of_an_undo_leaves_before_or_after() {
+    let applied = || {
+        let world = World::new();
+        let mut plan = plan();
+        plan.changes.insert(1, once("trial"));
+        world.apply(&plan).unwrap();
+        // Its command will have to run again.
+        world.tools.update_initramfs();
+        world
+    };
+    let content = |world: &World| {
+        let mut content = world.tree().content();
+        content.retain(|path, _| !path.starts_with("boot/initrd"));
+        content
+    };
+    let before = content(&World::new());
+    let after = content(&applied());
+    let mut ends = [0; 3];
+    for k in 1..40 {
+        let world = applied();
+        let cancel = AtomicBool::new(false);
+        let options = Options {
+            cancel: Some(&cancel),
+            ..options("")
+        };
+        let mut progress = CancelAt(k, &cancel);
+        match transaction::undo(&world.root, &world.tools, None, &options, &mut progress) {
+            Ok(_) => {
+                assert_eq!(content(&world), before, "event {k}");
+                ends[0] += 1;
+            }
+            Err(Failure::StillInForce { .. }) => {
+                assert_eq!(content(&world), after, "event {k}");
+                assert_eq!(world.states(), [State::Applied]);
+                ends[1] += 1;
+            }
+            Err(Failure::Unchanged(_)) => ends[2] += 1,
+            Err(failure) => panic!("event {k}: {failure:?}"),
+        }
+    }
+    assert!(ends[..2].iter().all(|&count| count > 0), "{ends:?}");
 }
 
 #[test]

@@ -73,8 +73,12 @@ pub(crate) fn virsh(root: &Path, arguments: &[&str]) -> Output {
         }
         ["undefine", "--nvram", .., name] => {
             let name = name.strip_prefix("--domain=").unwrap();
+            let xml = fs::read_to_string(file(name)).unwrap_or_default();
             match fs::remove_file(file(name)) {
                 Ok(()) => {
+                    if let Some(path) = passthru_plan::guest::nvram(&xml) {
+                        let _ = fs::remove_file(root.join(&path[1..]));
+                    }
                     // The directory was not there before.
                     let _ = fs::remove_dir(&store);
                     good(String::new())
@@ -95,7 +99,7 @@ fn written(inside: &str) -> String {
     xml(inside).replacen("<domain>\n", "<domain>\n  <uuid>7</uuid>\n", 1)
 }
 
-fn new() -> Plan {
+pub(crate) fn new() -> Plan {
     Plan::of_guest(
         "g",
         vec![
@@ -198,7 +202,14 @@ fn the_variables_of_its_firmware_go_with_it_and_are_kept() {
     let os = "  <os>\n    <nvram>/var/lib/libvirt/qemu/nvram/g &amp; co_VARS.fd</nvram>\n  </os>\n";
     world.write(variables, "keys");
     world.write(&format!("{DOMAINS}/g.xml"), &written(os));
+    for point in ["undo.step.1", "undo.commit"] {
+        world
+            .undo_with(None, &format!("{point}=error"))
+            .unwrap_err();
+        assert_eq!(world.read(variables), "keys", "{point}");
+    }
     world.undo(None).unwrap();
+    assert!(!world.exists(variables));
     assert_eq!(
         world.read("/var/lib/passthru/transactions/1/last.fd"),
         "keys"

@@ -135,6 +135,43 @@ fn a_running_package_manager_is_waited_for_or_refused() {
     }
 }
 
+/// The service of a trial boot waits for hours.
+#[test]
+fn whoever_waits_for_a_package_manager_keeps_nobody_else_waiting() {
+    let world = World::new();
+    world.apply(&plan()).unwrap();
+    world.write("/var/lib/pacman/db.lck", "");
+    let path = world.path.clone();
+    let waiting = std::thread::spawn(move || {
+        let world = World::open(temporary(), path);
+        let options = Options {
+            patience: Duration::from_secs(2),
+            ..options("")
+        };
+        let mut waits = Waits(vec![]);
+        transaction::undo(&world.root, &world.tools, None, &options, &mut waits).unwrap_err()
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    let failure = world.undo(None).unwrap_err().to_string();
+    assert!(
+        failure.contains("if no pacman runs, remove that file"),
+        "{failure}"
+    );
+    assert!(!waiting.is_finished());
+    let failure = waiting.join().unwrap().to_string();
+    assert!(failure.contains("pacman"), "{failure}");
+    fs::remove_file(world.real("/var/lib/pacman/db.lck")).unwrap();
+    world.undo(None).unwrap();
+}
+
+#[test]
+fn guests_do_not_wait_for_package_managers() {
+    let world = World::new();
+    world.write("/var/lib/pacman/db.lck", "");
+    world.apply(&crate::guest::new()).unwrap();
+    world.undo(None).unwrap();
+}
+
 #[test]
 fn pacman_is_recognised() {
     let world = World::new();

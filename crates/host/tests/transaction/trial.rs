@@ -9,12 +9,6 @@ const COPY: &str = "/boot/passthru/1/vmlinuz-1";
 
 /// A copy of a kernel, new images, and an entry that is started once.
 fn tried() -> Plan {
-    let argv = |words: &[&str]| {
-        words
-            .iter()
-            .map(|&word| word.into())
-            .collect::<Vec<String>>()
-    };
     let mut plan = of(vec![
         edit(RULES, None, Some("softdep nouveau pre: vfio-pci\n")),
         Change::Copy {
@@ -22,25 +16,9 @@ fn tried() -> Plan {
             to: COPY.into(),
             why: "test".into(),
         },
-        Change::Run {
-            argv: argv(&["choose-once", "without"]),
-            undo: Some(argv(&["choose-once"])),
-            outputs: vec![],
-            family: None,
-            anew: None,
-            expect: vec![],
-            why: "test".into(),
-        },
+        once("without"),
         without_checks(initramfs()),
-        Change::Run {
-            argv: argv(&["choose-once", "trial"]),
-            undo: Some(argv(&["choose-once"])),
-            outputs: vec![],
-            family: None,
-            anew: None,
-            expect: vec![],
-            why: "test".into(),
-        },
+        once("trial"),
     ]);
     plan.trial = Some(Trial {
         entry: "trial".into(),
@@ -191,4 +169,17 @@ fn why_a_trial_was_taken_back_stays_in_the_history() {
     assert_eq!(records[0].state, State::Undone);
     let reason = records[0].reason.as_deref();
     assert_eq!(reason, Some("the trial boot did not come up"));
+}
+
+/// rpm-ostree's arguments are in no file, and the second transaction builds on those of the first.
+#[test]
+fn commands_that_leave_no_file_are_taken_back_in_order() {
+    let world = World::new();
+    world.apply(&of(vec![once("one")])).unwrap();
+    world.apply(&of(vec![once("two")])).unwrap();
+    let failure = world.undo(Some(1)).unwrap_err();
+    assert!(matches!(&failure, Failure::Usage(_)), "{failure:?}");
+    assert!(failure.reason().unwrap().way_out.contains("undo 2 first"));
+    world.undo(Some(2)).unwrap();
+    world.undo(Some(1)).unwrap();
 }

@@ -3,6 +3,7 @@
 use std::fs;
 
 use passthru_host::transaction::{Failure, State};
+use passthru_plan::Change;
 
 use crate::world::*;
 
@@ -150,6 +151,95 @@ fn an_image_that_went_with_its_kernel_does_not_come_back() {
     }
 }
 
+/// As kernel-install's files on the boot partition: no family, and a directory that goes as a whole.
+#[test]
+fn what_belongs_to_a_removed_kernel_does_not_come_back() {
+    let installed = || {
+        let world = World::new();
+        for kernel in ["6.1.0-1", "6.1.0-10"] {
+            world.write(&format!("/usr/lib/modules/{kernel}/modules.dep"), "");
+            world.write(&format!("/boot/id/{kernel}/linux"), "kernel");
+            world.write(
+                &format!("/boot/entries/id-{kernel}.conf"),
+                "options quiet\n",
+            );
+        }
+        let outputs = ["6.1.0-1", "6.1.0-10"].iter().flat_map(|kernel| {
+            [
+                format!("/boot/id/{kernel}/linux"),
+                format!("/boot/entries/id-{kernel}.conf"),
+            ]
+        });
+        let run = Change::Run {
+            argv: vec!["choose-once".into(), "entries".into()],
+            undo: None,
+            outputs: outputs
+                .map(|path| passthru_plan::Output { path, staged: None })
+                .collect(),
+            family: None,
+            anew: None,
+            expect: vec![],
+            why: "test".into(),
+        };
+        world.apply(&of(vec![run])).unwrap();
+        world
+    };
+    let world = installed();
+    fs::remove_dir_all(world.real("/usr/lib/modules/6.1.0-1")).unwrap();
+    fs::remove_dir_all(world.real("/boot/id/6.1.0-1")).unwrap();
+    fs::remove_file(world.real("/boot/entries/id-6.1.0-1.conf")).unwrap();
+    let undone = world.undo(None).unwrap();
+    assert!(!world.exists("/boot/id/6.1.0-1") && !world.exists("/boot/entries/id-6.1.0-1.conf"));
+    assert!(world.exists("/boot/id/6.1.0-10/linux"));
+    assert_eq!(undone.notes.len(), 2, "{:?}", undone.notes);
+
+    // A kernel that is still there gets back what it lost.
+    let world = installed();
+    fs::remove_file(world.real("/boot/entries/id-6.1.0-10.conf")).unwrap();
+    world.undo(None).unwrap();
+    assert_eq!(
+        world.read("/boot/entries/id-6.1.0-10.conf"),
+        "options quiet\n"
+    );
+}
+
+/// What is seen at an empty mount point says nothing about the files.
+#[test]
+fn nothing_is_taken_back_where_something_is_not_mounted() {
+    const MOUNTS: &str = "/proc/self/mountinfo";
+    let root = "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n";
+    let both = format!("{root}2 1 8:2 / /boot rw - vfat /dev/sda2 rw\n");
+    for interrupted in [false, true] {
+        let world = World::new();
+        let before = world.tree();
+        world.write(MOUNTS, &both);
+        if interrupted {
+            world.apply_with(&plan(), "apply.commit=stop").unwrap_err();
+        } else {
+            world.apply(&plan()).unwrap();
+        }
+        world.write(MOUNTS, root);
+        let aside = world.real("/aside");
+        fs::rename(world.real("/boot"), &aside).unwrap();
+        fs::create_dir(world.real("/boot")).unwrap();
+        let failure = world.undo(None).unwrap_err();
+        assert_eq!(failure.exit_status(), if interrupted { 5 } else { 1 });
+        let said = match &failure {
+            Failure::NotRolledBack { stuck, .. } => &stuck[0],
+            other => other.reason().unwrap(),
+        };
+        assert!(said.what.contains("/boot is not mounted"), "{failure:?}");
+        assert!(said.way_out.contains("sudo mount /boot"), "{failure:?}");
+        assert_ne!(world.states(), [State::Undone]);
+        fs::remove_dir(world.real("/boot")).unwrap();
+        fs::rename(&aside, world.real("/boot")).unwrap();
+        world.write(MOUNTS, &both);
+        world.undo(None).unwrap();
+        fs::remove_dir_all(world.real("/proc")).unwrap();
+        world.tree().assert_is(&before, "undone");
+    }
+}
+
 #[test]
 fn an_image_that_was_made_anew_since_is_made_anew() {
     let (world, before) = applied();
@@ -203,7 +293,7 @@ fn a_command_that_fails_in_undo_leaves_the_transaction_in_force() {
     world.tools.fault.set(Fault::Delete);
     let failure = world.undo(None).unwrap_err();
     assert!(
-        matches!(&failure, Failure::RolledBack { .. }),
+        matches!(&failure, Failure::StillInForce { .. }),
         "{failure:?}"
     );
     world.tree().assert_is(&after, "in force");

@@ -283,6 +283,19 @@ pub(crate) fn plan_beside() -> Plan {
         .collect())
 }
 
+/// What the boot loader starts once; another command takes that back.
+pub(crate) fn once(entry: &str) -> Change {
+    Change::Run {
+        argv: vec!["choose-once".into(), entry.into()],
+        undo: Some(vec!["choose-once".into()]),
+        outputs: vec![],
+        family: None,
+        anew: None,
+        expect: vec![],
+        why: "test".into(),
+    }
+}
+
 /// A command whose result nobody looks into.
 pub(crate) fn without_checks(change: Change) -> Change {
     match change {
@@ -342,6 +355,8 @@ pub(crate) enum Fault {
     Fill,
     /// update-initramfs deletes an image and fails; dracut writes half of one and fails.
     Delete,
+    /// While grub-mkconfig works, a kernel is upgraded; then it fails.
+    Upgrade,
     /// update-initramfs replaces the user's edited file and says all is well.
     Meddle,
 }
@@ -486,6 +501,13 @@ impl Exec for Tools {
         // A process that is surely gone.
         listener(Sign::Started(u32::MAX / 2));
         self.runs.borrow_mut().push(argv[0].to_owned());
+        // As for a real command: whoever passes a flag that is set ends it at once.
+        let ends = |cancel: &std::sync::atomic::AtomicBool| {
+            cancel.load(std::sync::atomic::Ordering::Relaxed)
+        };
+        if watch.cancel.is_some_and(ends) {
+            return Ok((self.fail(), End::Cancelled));
+        }
         let fault = self.fault.get();
         match (argv, fault) {
             // What a boot loader will start once, which is no file of the transaction.
@@ -512,6 +534,16 @@ impl Exec for Tools {
             (["grub-mkconfig", "-o", path], Fault::Fail) => {
                 fs::write(self.real(path), "half").unwrap();
                 fs::write(self.real(&format!("{path}.new")), "half").unwrap();
+                return Ok((self.fail(), End::Itself));
+            }
+            (["grub-mkconfig", ..], Fault::Upgrade) => {
+                fs::write(
+                    self.real("/var/lib/dpkg/status"),
+                    "Package: linux\nVersion: 2\n",
+                )
+                .unwrap();
+                self.update_initramfs();
+                self.fault.set(Fault::None);
                 return Ok((self.fail(), End::Itself));
             }
             (["grub-mkconfig", ..], Fault::Lie) => {}

@@ -55,9 +55,15 @@ pub fn tpm(xml: &str) -> Option<String> {
     let document = parse(xml).ok()?;
     let domain = document.root_element();
     child(child(domain, "devices")?, "tpm")?;
-    let uuid = child(domain, "uuid")?.text()?.trim();
+    uuid(xml).map(|uuid| alloc::format!("/var/lib/libvirt/swtpm/{uuid}"))
+}
+
+/// The UUID of a domain: two guests of one name, one after the other, have different ones.
+pub fn uuid(xml: &str) -> Option<String> {
+    let document = parse(xml).ok()?;
+    let uuid = child(document.root_element(), "uuid")?.text()?.trim();
     let plain = uuid.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
-    (plain && !uuid.is_empty()).then(|| alloc::format!("/var/lib/libvirt/swtpm/{uuid}"))
+    (plain && !uuid.is_empty()).then(|| uuid.into())
 }
 
 /// The name of a domain as a word of a command; NAME where it has none.

@@ -37,7 +37,7 @@ mod storage;
 pub mod xml;
 
 pub use capabilities::Capabilities;
-pub use existing::{nvram, tpm};
+pub use existing::{nvram, tpm, uuid};
 pub use memory::GuestMemory;
 pub use pinning::{CoreWish, Pinning, Wanted};
 pub use plan::plan;
