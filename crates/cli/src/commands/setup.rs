@@ -96,7 +96,7 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
         return Ok(Outcome::No);
     }
     let applied = apply::carry_out(&host, global, &plan, WAIT, out)?;
-    apply::what_now(&host, &facts, &plan, &applied, out)?;
+    apply::what_now(&host, &plan, &applied, out)?;
     if intent.iommu_only {
         out.heading("After the reboot: look at the groups, and choose the card again")?;
         out.command(&host.verb("devices"))?;
