@@ -129,7 +129,7 @@ pub(crate) enum Command {
     Recover,
     /// Show what was done here, and when.
     History,
-    /// Guests: which CPUs and memory of this host they get.
+    /// Guests: make, change, check, start and stop them.
     Vm(vm::Vm),
     /// Read, check and trim option ROMs, such as a card's video BIOS.
     Rom(Rom),
@@ -137,6 +137,9 @@ pub(crate) enum Command {
     Capture(Capture),
     /// Walk through the whole cycle on a built-in sample host: no root, no reboot.
     Demo(Demo),
+    /// Where this host stands, as without a command.
+    #[command(hide = true)]
+    Status,
     /// Shell completions and manual pages.
     #[command(hide = true)]
     Generate(Generate),
@@ -200,17 +203,17 @@ pub(crate) struct Want {
     /// Only turn the IOMMU on; bind nothing yet.
     #[arg(long)]
     pub(crate) iommu_only: bool,
-    /// Put right what guides and other tools left behind, as passthru doctor names it. Without
-    /// --gpu it is all that is done.
+    /// Put right what guides and other tools left behind, as `passthru doctor` names it; without
+    /// --gpu and --iommu-only nothing else is done.
     #[arg(long)]
     pub(crate) repair: bool,
     /// Set memory aside for guests at every boot, in huge pages, such as 16G.
     #[arg(long, value_name = "SIZE", value_parser = vm::memory, requires = "gpu")]
     pub(crate) hugepages: Option<vm::Kib>,
-    /// In pages of this size.
+    /// The size of these huge pages.
     #[arg(long, value_name = "SIZE", requires = "hugepages")]
     pub(crate) hugepage_size: Option<vm::PageSize>,
-    /// No trial boot: the next boot has it, and so has every later one.
+    /// No trial boot: the change is there from the next boot on.
     #[arg(long)]
     pub(crate) no_trial: bool,
     /// Read what is wanted from a TOML file with the same words as keys, such as gpu = ["01:00.0"].

@@ -1,5 +1,10 @@
 //! Commands that texts of these crates tell a user to type, held to the parser.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the sources of this project are read"
+)]
+
 use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, error::ErrorKind};

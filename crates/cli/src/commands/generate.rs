@@ -46,6 +46,10 @@ fn offered(command: &Command) -> Command {
         .subcommands(verbs.map(offered))
 }
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "pages are made where a package is, not on a host"
+)]
 fn man(dir: &Path) -> Result<()> {
     let fail = |e: std::io::Error| Error::input(format!("{}: {e}", dir.display()));
     std::fs::create_dir_all(dir).map_err(fail)?;
@@ -61,6 +65,10 @@ fn plain(command: Command) -> Command {
         .mut_subcommands(plain)
 }
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "pages are made where a package is, not on a host"
+)]
 fn pages(command: &Command, dir: &Path) -> std::io::Result<()> {
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
         pages(verb, dir)?;

@@ -73,7 +73,15 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
     )?;
     let loader = facts.boot.loader.value().map_or(unknown, |l| l.name());
     let generator = facts.boot.generator.value().map_or(unknown, |g| g.name());
-    field(out, "boot", &format!("{loader}, {generator}"))?;
+    field(
+        out,
+        "boot",
+        &if (loader, generator) == (unknown, unknown) {
+            unknown.to_owned()
+        } else {
+            format!("{loader}, {generator}")
+        },
+    )?;
     for (i, card) in cards.iter().enumerate() {
         let label = if i == 0 { "cards" } else { "" };
         field(out, label, &one_line(&facts, card))?;

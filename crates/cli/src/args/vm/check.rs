@@ -7,7 +7,7 @@ use clap::Args;
 /// `passthru vm check`.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
-    /// The guest.
+    /// The guest's name.
     #[arg(
         required_unless_present = "xml",
         default_value = "",

@@ -13,7 +13,7 @@ use super::{Pages, cores};
 /// `passthru vm edit`.
 #[derive(Debug, Args)]
 pub(crate) struct Edit {
-    /// The guest.
+    /// The guest's name.
     #[arg(
         required_unless_present = "xml",
         default_value = "",

@@ -9,7 +9,7 @@ use super::new::Format;
 /// `passthru vm show`.
 #[derive(Debug, Args)]
 pub(crate) struct Show {
-    /// The guest.
+    /// The guest's name.
     #[arg(
         required_unless_present = "xml",
         default_value = "",

@@ -82,7 +82,7 @@ fn verdict(out: &mut Out, findings: &[Finding]) -> Result<()> {
             .plain(format!(": {n} of these can be better.")),
         (_, false) => Line::new()
             .put(Style::Bad, "Not ready")
-            .plain(": the guest will not start, or take from the host what it needs."),
+            .plain(": the guest will not start, or it would take from the host what it needs."),
     };
     Ok(out.line(&line)?)
 }
