@@ -195,3 +195,36 @@ fn said(text: &str) -> String {
     let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
     lines.join("; ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_daemon_that_is_there() {
+        let named = |files: &[&str], enabled: bool| {
+            let directory = tempfile::tempdir().unwrap();
+            let units = directory.path().join("usr/lib/systemd/system");
+            std::fs::create_dir_all(&units).unwrap();
+            for file in files {
+                std::fs::write(units.join(file), "").unwrap();
+            }
+            if enabled {
+                let wants = directory
+                    .path()
+                    .join("etc/systemd/system/sockets.target.wants");
+                std::fs::create_dir_all(&wants).unwrap();
+                let target = "/usr/lib/systemd/system/virtqemud.socket";
+                std::os::unix::fs::symlink(target, wants.join("virtqemud.socket")).unwrap();
+            }
+            daemon(&Root::open(directory.path()).unwrap())
+        };
+        assert_eq!(named(&["virtqemud.service"], true), VIRTQEMUD);
+        assert_eq!(named(&["virtqemud.service"], false), VIRTQEMUD);
+        assert_eq!(named(&["libvirtd.service"], false), LIBVIRTD);
+        let both = ["libvirtd.service", "virtqemud.service"];
+        assert_eq!(named(&both, false), LIBVIRTD);
+        assert_eq!(named(&both, true), VIRTQEMUD);
+        assert_eq!(named(&[], false), LIBVIRTD);
+    }
+}

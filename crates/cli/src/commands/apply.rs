@@ -28,7 +28,7 @@ pub(super) fn run(args: &args::Apply, global: &Global, out: &mut Out) -> Result<
     let host = host::writing(global, "apply")?;
     let intent = plan::intent(&args.want)?;
     let recovered = transaction::recover(&host, global, out)?.map(Into::into);
-    let (facts, plan) = plan::make(&host, global, &intent)?;
+    let (facts, plan) = plan::make(&host, global, &intent);
     if !out.is_json() {
         show::plan::show(out, &facts, &plan)?;
     }

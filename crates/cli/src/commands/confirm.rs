@@ -80,7 +80,7 @@ pub(super) fn run(args: &args::Confirm, global: &Global, out: &mut Out) -> Resul
         wait: args.wait,
         recovered,
     };
-    let facts = host.facts_with_health(global)?;
+    let facts = host.facts_with_health(global);
     out.unreadable(&facts)?;
     let now = host.root().attribute("/proc/sys/kernel/random/boot_id");
     if !judge::is_running(&facts) {
@@ -96,7 +96,7 @@ pub(super) fn run(args: &args::Confirm, global: &Global, out: &mut Out) -> Resul
     }
     let (facts, checks) = if args.at_boot {
         boot::wait_for_rest(host.exec(global).as_ref(), BOOT);
-        let settled = settled(&host, global, &record)?;
+        let settled = settled(&host, global, &record);
         if !trial.is_pending()? {
             return nothing(recovered, out);
         }
@@ -136,7 +136,7 @@ pub(super) fn as_the_service(host: &Host, global: &Global, out: &mut Out) -> Res
         wait: 0,
         recovered: None,
     };
-    let facts = host.facts_with_health(global)?;
+    let facts = host.facts_with_health(global);
     let checks = judge::judge(&facts, &record.plan);
     show::doctor::summary(out, &checks)?;
     if judge::proved(&checks) {
@@ -162,13 +162,13 @@ struct Trial<'a> {
 }
 
 /// The checks, once all say yes or nothing more is to be expected.
-fn settled(host: &Host, global: &Global, record: &Record) -> Result<(Facts, Vec<Finding>)> {
+fn settled(host: &Host, global: &Global, record: &Record) -> (Facts, Vec<Finding>) {
     let until = Instant::now() + LATE;
     loop {
-        let facts = host.facts_with_health(global)?;
+        let facts = host.facts_with_health(global);
         let checks = judge::judge(&facts, &record.plan);
         if judge::decided(&checks) || Instant::now() > until {
-            return Ok((facts, checks));
+            return (facts, checks);
         }
         thread::sleep(Duration::from_secs(2));
     }
@@ -283,7 +283,7 @@ impl Trial<'_> {
                 return self.take_back(&reason, checks, true, out);
             }
             thread::sleep(AGAIN);
-            facts = self.host.facts_with_health(self.global)?;
+            facts = self.host.facts_with_health(self.global);
         }
     }
 

@@ -22,7 +22,7 @@ struct Document<'a> {
 
 pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
     let host = host::reading(global)?;
-    let facts = host.facts(Wanted::all())?;
+    let facts = host.facts(Wanted::all());
     let findings = doctor(&facts);
     let verdict = Verdict::of(&findings);
     if out.is_json() {

@@ -29,7 +29,7 @@ struct Document<'a> {
 pub(super) fn run(args: &Want, global: &Global, out: &mut Out) -> Result<Outcome> {
     let intent = intent(args)?;
     let host = host::reading(global)?;
-    let facts = host.facts(Wanted::all())?;
+    let facts = host.facts(Wanted::all());
     let plan = passthru_plan::plan(&facts, &intent);
     out.unreadable(&facts)?;
     if out.is_json() {
@@ -153,13 +153,13 @@ fn from_file(file: &Path) -> Result<Intent> {
 }
 
 /// What the plan says about the host's facts, for commands that carry it out.
-pub(super) fn make(host: &host::Host, global: &Global, intent: &Intent) -> Result<(Facts, Plan)> {
-    let mut facts = host.facts_with_health(global)?;
+pub(super) fn make(host: &host::Host, global: &Global, intent: &Intent) -> (Facts, Plan) {
+    let mut facts = host.facts_with_health(global);
     // What even root may not list, nobody can account for.
     let closed = std::mem::take(&mut facts.closed);
     facts.unreadable.extend(closed);
     let plan = passthru_plan::plan(&facts, intent);
-    Ok((facts, plan))
+    (facts, plan)
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
     }
     let host = host::writing(global, "setup")?;
     transaction::recover(&host, global, out)?;
-    let facts = host.facts(Wanted::all())?;
+    let facts = host.facts(Wanted::all());
     let cards = show::devices::cards(&facts);
     if cards.is_empty() {
         out.text(
@@ -46,7 +46,7 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
         gpu: vec![Selector::at(card.display.address)],
         ..Intent::default()
     };
-    let (mut facts, mut plan) = plan::make(&host, global, &intent)?;
+    let (mut facts, mut plan) = plan::make(&host, global, &intent);
     if groups_unknown(&plan) {
         match in_steps(out)? {
             None => {
@@ -59,7 +59,7 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
                     iommu_only: true,
                     ..Intent::default()
                 };
-                (facts, plan) = plan::make(&host, global, &intent)?;
+                (facts, plan) = plan::make(&host, global, &intent);
             }
         }
     }

@@ -34,7 +34,7 @@ struct Document<'a> {
 
 pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
     let host = host::reading(global)?;
-    let facts = host.facts(Wanted::all())?;
+    let facts = host.facts(Wanted::all());
     out.unreadable(&facts)?;
     let findings = doctor(&facts);
     let cards = show::devices::cards(&facts);

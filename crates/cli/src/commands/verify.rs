@@ -30,7 +30,7 @@ struct Document<'a> {
 
 pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
     let host = host::reading(global)?;
-    let facts = host.facts(Wanted::everything_with_images())?;
+    let facts = host.facts(Wanted::everything_with_images());
     let (numbers, verification) = check(&host, &facts)?;
     if out.is_json() {
         out.json(&Document {

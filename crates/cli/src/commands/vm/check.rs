@@ -39,7 +39,7 @@ pub(super) fn run(args: &Check, global: &Global, out: &mut Out) -> Result<Outcom
         .into_iter()
         .map(|path| (path.clone(), load_from(host.root(), &path)))
         .collect();
-    let facts = host.facts(Wanted::guest())?;
+    let facts = host.facts(Wanted::guest());
     let mounted = pools::mounted(host.root());
     let pages = HostPages {
         default_kib: pools::default_page(host.root()),

@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut Out) -> Result<Outcome
         Some(file) => input::text(file)?,
         None => definition(&host, global, "vm edit", OTHERWISE, &args.name)?,
     };
-    let facts = host.facts(Wanted::guest())?;
+    let facts = host.facts(Wanted::guest());
     let mut document = Document {
         schema: 1,
         ..Document::default()

@@ -58,7 +58,7 @@ pub(super) fn run(args: &New, global: &Global, out: &mut Out) -> Result<Outcome>
     } else {
         transaction::recover(&host, global, out)?.map(Into::into)
     };
-    let facts = host.facts(Wanted::guest())?;
+    let facts = host.facts(Wanted::guest());
     let mut document = Document {
         schema: 1,
         ..Document::default()

@@ -65,7 +65,7 @@ pub(super) fn run(args: &Release, global: &Global, out: &mut Out) -> Result<Outc
         let facts = host.facts(Wanted {
             cpus: true,
             ..Wanted::functions()
-        })?;
+        });
         let hold = Hold::new(host.root(), exec.as_ref(), &store, &facts);
         let notes = own.iter().flat_map(|held| hold.put_back(held, &others));
         document.notes = notes.collect();

@@ -65,7 +65,7 @@ pub(super) fn run(args: &Start, global: &Global, out: &mut Out) -> Result<Outcom
         }
     }
     let store = hold::store(host.root())?;
-    let mut facts = host.facts(Wanted::guest())?;
+    let mut facts = host.facts(Wanted::guest());
     let domain = definition(&libvirt, &args.name)?;
     let all = store.all().map_err(|e| hold::unread(&e))?;
     let (own, others) = hold::split(all, &domain.uuid);
@@ -92,7 +92,7 @@ pub(super) fn run(args: &Start, global: &Global, out: &mut Out) -> Result<Outcom
             )));
         }
         // The pages that were free are the host's again.
-        facts = host.facts(Wanted::guest())?;
+        facts = host.facts(Wanted::guest());
     }
     let ready = match ready(args, &host, &libvirt, &facts, &domain, &others)? {
         Ok(ready) => ready,

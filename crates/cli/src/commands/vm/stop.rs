@@ -155,7 +155,7 @@ fn put_back(
     let facts = host.facts(Wanted {
         cpus: true,
         ..Wanted::functions()
-    })?;
+    });
     let hold = Hold::new(root, exec.as_ref(), &store, &facts);
     Ok((functions, hold.put_back(&own, &others)))
 }
