@@ -50,6 +50,28 @@ fn boot_loaders() {
             Some(BootLoader::SystemdBoot),
         ),
         (
+            "CachyOS",
+            &[
+                KERNEL,
+                (INFO, "systemd-boot 258"),
+                ("/usr/bin/sdboot-manage", ""),
+                ("/etc/sdboot-manage.conf", "LINUX_OPTIONS=\"quiet\"\n"),
+                ("/boot/loader/entries/linux-cachyos.conf", ""),
+            ],
+            Some(BootLoader::SdbootManage),
+        ),
+        (
+            "sdboot-manage that does nothing by itself",
+            &[
+                KERNEL,
+                (INFO, "systemd-boot 258"),
+                ("/usr/bin/sdboot-manage", ""),
+                ("/etc/sdboot-manage.conf", "NO_AUTOGEN=\"yes\"\n"),
+                ("/boot/loader/entries/linux-cachyos.conf", ""),
+            ],
+            Some(BootLoader::SystemdBoot),
+        ),
+        (
             "systemd-boot without entries",
             &[(INFO, "systemd-boot 258")],
             None,

@@ -96,7 +96,7 @@ const LARGE: Size = Size {
 };
 
 /// All hosts.
-pub static HOSTS: [Host; 8] = [
+pub static HOSTS: [Host; 9] = [
     Host {
         name: "intel",
         about: "VT-d with interrupt remapping, a Radeon with audio, USB and a serial port beside the host's display",
@@ -198,6 +198,19 @@ pub static HOSTS: [Host; 8] = [
         builtin: true,
         cards: 1,
         recipe: &recipe::LIBVIRT,
+        size: &LARGE,
+        guest: true,
+        words: "",
+    },
+    Host {
+        name: "probing",
+        about: "libvirt, a disk with a Debian for a guest, and what looks at every disk (udisks, os-prober)",
+        iommu: Iommu::Intel,
+        display: "VGA",
+        gpu: RADEON,
+        builtin: true,
+        cards: 1,
+        recipe: &recipe::PROBING,
         size: &LARGE,
         guest: true,
         words: "",

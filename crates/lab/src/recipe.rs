@@ -5,12 +5,14 @@
 mod grub_bios;
 mod grub_efi;
 mod libvirt;
+mod probing;
 mod systemd_boot;
 mod uki;
 
 pub use grub_bios::GRUB_BIOS;
 pub use grub_efi::GRUB_EFI_DRACUT;
 pub use libvirt::LIBVIRT;
+pub use probing::PROBING;
 pub use systemd_boot::SYSTEMD_BOOT;
 pub use uki::UKI;
 
@@ -167,7 +169,14 @@ mod tests {
 
     #[test]
     fn recipes_are_told_apart() {
-        let all = [&GRUB_BIOS, &GRUB_EFI_DRACUT, &SYSTEMD_BOOT, &UKI, &LIBVIRT];
+        let all = [
+            &GRUB_BIOS,
+            &GRUB_EFI_DRACUT,
+            &SYSTEMD_BOOT,
+            &UKI,
+            &LIBVIRT,
+            &PROBING,
+        ];
         for (number, one) in all.iter().enumerate() {
             for other in &all[..number] {
                 assert_ne!(one.name, other.name);

@@ -3,6 +3,7 @@
 mod guest;
 mod harness;
 mod iommu_off;
+mod left_alone;
 mod no_remap;
 mod power_cut;
 mod repair;
@@ -29,7 +30,7 @@ pub struct Scenario {
 }
 
 /// All of them.
-pub static SCENARIOS: [Scenario; 20] = [
+pub static SCENARIOS: [Scenario; 21] = [
     Scenario {
         name: "static",
         about: "doctor, apply, reboot, verify, a guest with the card, undo, every byte back",
@@ -65,6 +66,12 @@ pub static SCENARIOS: [Scenario; 20] = [
         about: "the power goes while dracut makes an image of a host with GRUB; it boots and recovers",
         core: false,
         run: power_cut::on_dracut,
+    },
+    Scenario {
+        name: "left-alone",
+        about: "a guest's whole disk: udisks hides it and the boot menu does not list it, until undo",
+        core: false,
+        run: left_alone::run,
     },
     Scenario {
         name: "twins",

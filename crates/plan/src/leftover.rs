@@ -5,6 +5,7 @@ use alloc::{format, string::String, vec::Vec};
 
 use crate::{
     facts::{BootEntry, BootLoader, Facts},
+    remedy,
     text::kargs,
 };
 
@@ -29,13 +30,16 @@ pub fn entries(facts: &Facts, words: &[String]) -> Vec<String> {
 
 fn sentence(facts: &Facts, entry: &BootEntry, words: &str) -> String {
     let path = &entry.path;
-    let version = entry.version.as_deref().unwrap_or("VERSION");
     let how = if facts.boot.loader.is(&BootLoader::GrubBls) {
         format!("sudo grubby --update-kernel=ALL --remove-args=\"{words}\"")
     } else if entry.unified {
-        format!(
-            "sudo kernel-install add {version} /usr/lib/modules/{version}/vmlinuz makes it anew"
-        )
+        let version = entry.version.as_deref().unwrap_or("VERSION");
+        match remedy::unified_command(facts) {
+            Some(remedy::BY_KERNEL_INSTALL) | None => format!(
+                "sudo kernel-install add {version} /usr/lib/modules/{version}/vmlinuz makes it anew"
+            ),
+            Some(command) => format!("{command} makes it anew"),
+        }
     } else {
         format!("take them out of its line \"options\" with an editor: {words}")
     };

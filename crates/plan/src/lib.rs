@@ -24,6 +24,7 @@ pub mod leftover;
 pub mod measured;
 pub mod pci;
 pub mod plan;
+mod remedy;
 pub mod rom;
 pub mod rules;
 pub mod text;

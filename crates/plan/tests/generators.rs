@@ -333,3 +333,15 @@ proptest! {
         prop_assert_eq!(hooks(&edited), expected);
     }
 }
+
+#[test]
+fn a_plan_that_would_cover_no_kernel_is_refused() {
+    let mut facts = arch();
+    facts.kernel.installed[0].bootable = false;
+    assert_eq!(refusals(&facts, &gpu("01:00.0")), ["kernel.unknown"]);
+    facts.kernel.installed.clear();
+    assert_eq!(refusals(&facts, &gpu("01:00.0")), ["kernel.unknown"]);
+    let mut bare = debian();
+    bare.kernel.installed[0].image = None;
+    assert_eq!(refusals(&bare, &gpu("01:00.0")), ["kernel.unknown"]);
+}

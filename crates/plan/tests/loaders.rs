@@ -237,6 +237,7 @@ fn stacks_that_are_not_written_to_say_what_to_do() {
             "sdbootutil update-all-entries",
         ),
         (BootLoader::Limine, "stack.loader", "limine-update"),
+        (BootLoader::SdbootManage, "stack.loader", "LINUX_OPTIONS"),
     ] {
         let mut facts = without_iommu(debian());
         facts.boot.loader = Measured::Value(loader);
@@ -248,6 +249,85 @@ fn stacks_that_are_not_written_to_say_what_to_do() {
         assert!(way_out.contains("vfio-pci"), "{way_out}");
         assert_eq!(plan1.changes, []);
     }
+}
+
+const REFUSED: [BootLoader; 7] = [
+    BootLoader::NixOs,
+    BootLoader::Refind,
+    BootLoader::Bootc,
+    BootLoader::TransactionalUpdate,
+    BootLoader::Sdbootutil,
+    BootLoader::Limine,
+    BootLoader::SdbootManage,
+];
+
+#[test]
+fn a_way_out_by_hand_names_the_modules_and_no_word_of_passthrus() {
+    for loader in REFUSED {
+        for (generator, line) in [
+            (
+                Generator::Dracut,
+                "force_drivers+=\" vfio_pci vfio vfio_iommu_type1 \"",
+            ),
+            (
+                Generator::Mkinitcpio,
+                "MODULES+=(vfio_pci vfio vfio_iommu_type1)",
+            ),
+        ] {
+            let mut facts = without_iommu(debian());
+            facts.boot.loader = Measured::Value(loader);
+            facts.boot.generator = Measured::Value(generator);
+            let planned = plan(&facts, &gpu("01:00.0"));
+            let way_out = &planned.refusals[0].way_out;
+            for word in ["passthru.load", "passthru.bind", "passthru.trial"] {
+                assert!(!way_out.contains(word), "{loader:?}: {way_out}");
+            }
+            let by_image = matches!(loader, BootLoader::NixOs | BootLoader::Bootc);
+            assert!(way_out.contains(line) || by_image, "{loader:?}: {way_out}");
+        }
+    }
+}
+
+#[test]
+fn functions_that_ids_cannot_express_are_left_to_libvirt() {
+    for loader in REFUSED {
+        let mut facts = debian();
+        facts.boot.loader = Measured::Value(loader);
+        let twin = function(
+            "0000:02:00.0",
+            0x03_0000,
+            "10de:1f08",
+            Some("nouveau"),
+            Some(7),
+        );
+        let board = facts
+            .functions
+            .iter()
+            .find(|f| f.address == address("0000:01:00.0"))
+            .and_then(|f| f.subsystem);
+        facts.functions.push(Function {
+            subsystem: board,
+            ..twin
+        });
+        regroup(&mut facts);
+        let way_out = &plan(&facts, &gpu("01:00.0")).refusals[0].way_out;
+        assert!(way_out.contains("managed='yes'"), "{loader:?}: {way_out}");
+    }
+}
+
+#[test]
+fn a_container_image_with_rpm_ostree_is_changed_by_it() {
+    let mut facts = without_iommu(debian());
+    facts.boot.loader = Measured::Value(BootLoader::Bootc);
+    facts.boot.generator = Measured::Value(Generator::RpmOstree);
+    facts.boot.rpm_ostree = true;
+    let way_out = &plan(&facts, &gpu("01:00.0")).refusals[0].way_out;
+    assert!(
+        way_out.contains("sudo rpm-ostree kargs --append-if-missing=\"intel_iommu=on\" --append-if-missing=\"vfio-pci.ids="),
+        "{way_out}"
+    );
+    assert!(way_out.contains("sudo rpm-ostree initramfs --enable"));
+    assert!(way_out.contains("force_drivers"));
 }
 
 #[test]
@@ -343,4 +423,27 @@ fn the_way_back_is_part_of_the_plan() {
     // Nothing that is done before a trial touches the default entry.
     let tried = way(&systemd_boot_host(), &gpu("01:00.0"));
     assert!(tried.choice.contains("default entry"), "{tried:?}");
+}
+
+#[test]
+fn a_menu_for_zfs_is_refused() {
+    let mut facts = debian();
+    facts.boot.grub_zfs = true;
+    assert_eq!(
+        refusals(&facts, &gpu("01:00.0")),
+        [""; 0],
+        "the root is ext4"
+    );
+    facts.kernel.cmdline =
+        Measured::Value("BOOT_IMAGE=/x root=ZFS=rpool/ROOT/ubuntu_1 ro quiet".into());
+    let planned = plan(&facts, &gpu("01:00.0"));
+    assert_eq!(planned.refusals.len(), 1);
+    assert!(planned.refusals[0].why.contains("10_linux_zfs"));
+    assert!(planned.refusals[0].way_out.contains("sudo update-grub"));
+    facts.boot.grub_zfs = false;
+    assert_eq!(
+        refusals(&facts, &gpu("01:00.0")),
+        [""; 0],
+        "Debian's 10_linux does it"
+    );
 }

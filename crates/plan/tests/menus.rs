@@ -381,3 +381,198 @@ fn a_second_card_keeps_the_first() {
         OPTIONS
     );
 }
+
+/// EndeavourOS: images are on the boot partition only, and no hook of the generator calls
+/// kernel-install.
+fn by_kernel_install() -> Facts {
+    let mut facts = systemd_boot_host();
+    facts.boot.post_update_hooks.clear();
+    facts.boot.update_initramfs = false;
+    facts.boot.generator = Measured::Value(Generator::Dracut);
+    for kernel in &mut facts.kernel.installed {
+        let release = &kernel.release;
+        kernel.image.as_mut().expect("an image").path =
+            format!("{ESP}/{TOKEN}/{release}/initrd.img-{release}");
+    }
+    facts
+}
+
+#[test]
+fn kernel_install_makes_the_images_that_only_it_has() {
+    let facts = by_kernel_install();
+    let planned = plan(&facts, &without_trial(&gpu("01:00.0")));
+    assert_eq!(planned.refusals, []);
+    let mut seen = 0;
+    for change in &planned.changes {
+        let Change::Run {
+            argv,
+            outputs,
+            expect,
+            ..
+        } = change
+        else {
+            continue;
+        };
+        assert_ne!(argv[0], "dracut");
+        if argv[0] == "kernel-install" {
+            // No image is handed over: the plugin makes one.
+            assert_eq!(argv.len(), 4, "{argv:?}");
+            let image = format!("{ESP}/{TOKEN}/{0}/initrd.img-{0}", argv[2]);
+            assert!(outputs.iter().any(|output| output.path == image));
+            assert!(expect.iter().any(|expect| matches!(
+                expect,
+                Expect::Image { path, texts, .. } if *path == image && !texts.is_empty()
+            )));
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 2);
+}
+
+#[test]
+fn images_here_and_there_are_refused() {
+    let mut facts = by_kernel_install();
+    facts.kernel.installed[0]
+        .image
+        .as_mut()
+        .expect("an image")
+        .path = format!("/boot/initramfs-{OLD}.img");
+    assert_eq!(refusals(&facts, &gpu("01:00.0")), ["stack.initramfs"]);
+}
+
+#[test]
+fn a_preset_with_a_command_line_of_its_own_is_refused() {
+    const PRESET: &str = "/etc/mkinitcpio.d/linux.preset";
+    let uki = "PRESETS=('default')\ndefault_uki=\"/boot/efi/EFI/Linux/arch.efi\"\n";
+    for (line, refused) in [
+        ("", false),
+        ("default_options=\"-S autodetect\"\n", false),
+        ("default_options=\"--cmdline /etc/kernel/cmdline\"\n", false),
+        ("default_options=\"--cmdline /etc/kernel/other\"\n", true),
+        ("default_options=\"--cmdline=/etc/kernel/other\"\n", true),
+        ("default_options=\"--no-cmdline\"\n", true),
+        ("default_cmdline=\"/etc/kernel/other\"\n", true),
+    ] {
+        let mut facts = unified_host();
+        facts.files.remove("/etc/kernel/install.conf");
+        facts.boot.generator = Measured::Value(Generator::Mkinitcpio);
+        write(&mut facts, PRESET, &format!("{uki}{line}"));
+        let planned = plan(&facts, &gpu("01:00.0"));
+        let found = planned.refusals.iter().find(|r| r.why.contains(PRESET));
+        assert_eq!(found.is_some(), refused, "{line}: {:?}", planned.refusals);
+    }
+}
+
+/// Arch: the entry says no version, and an update replaces the kernel and removes its modules.
+#[test]
+fn a_way_back_whose_kernel_is_gone_is_renewed() {
+    let mut facts = by_hand();
+    facts
+        .kernel
+        .installed
+        .retain(|kernel| kernel.release == RELEASE);
+    facts.kernel.installed[0]
+        .image
+        .as_mut()
+        .expect("an image")
+        .path = format!("{ESP}/initramfs-linux.img");
+    let intent = without_trial(&gpu("01:00.0"));
+    let first = plan(&facts, &intent);
+    assert_eq!(first.refusals, []);
+    let mut updated = done(&facts, &first);
+    let text = updated.text(WITHOUT).expect("the way back");
+    assert!(
+        text.contains(&format!("# Its kernel: {RELEASE}\n")),
+        "{text}"
+    );
+    assert_eq!(plan(&updated, &intent).changes, []);
+    let ids = |facts: &Facts| -> Vec<String> {
+        let findings = passthru_plan::doctor::doctor(facts);
+        let open = findings
+            .iter()
+            .filter(|f| f.status != passthru_plan::Status::Yes);
+        open.map(|f| f.id.clone()).collect()
+    };
+    assert!(!ids(&updated).contains(&"boot.way-back".into()));
+
+    updated.kernel.installed[0].release = "6.18.2-arch1-1".into();
+    assert!(ids(&updated).contains(&"boot.way-back".into()));
+    let said = passthru_plan::verify::verify(&updated, &first.intent);
+    let stale: Vec<_> = said
+        .drift
+        .iter()
+        .filter(|line| line.contains(RELEASE))
+        .collect();
+    assert_eq!(stale.len(), 1, "{:?}", said.drift);
+    assert!(stale[0].contains("The way back starts kernel"), "{stale:?}");
+    let again = plan(&updated, &intent);
+    let renewed = after_of(&again, WITHOUT).expect("the way back anew");
+    assert!(
+        renewed.contains("# Its kernel: 6.18.2-arch1-1\n"),
+        "{renewed}"
+    );
+    let copies = commands(&again.changes);
+    assert!(
+        copies.contains(&format!("copy {ESP}/passthru/6.18.2-arch1-1/vmlinuz-linux")),
+        "{copies:?}"
+    );
+}
+
+fn after_of<'p>(plan: &'p passthru_plan::Plan, wanted: &str) -> Option<&'p str> {
+    plan.changes.iter().find_map(|change| match change {
+        Change::Edit { path, after, .. } if path == wanted => after.as_deref(),
+        _ => None,
+    })
+}
+
+/// dracut finds images by releases, and those of Arch are named by packages.
+#[test]
+fn dracut_is_told_an_image_with_another_name() {
+    let mut facts = by_hand();
+    facts.boot.generator = Measured::Value(Generator::Dracut);
+    facts
+        .kernel
+        .installed
+        .retain(|kernel| kernel.release == RELEASE);
+    let image = format!("{ESP}/initramfs-linux.img");
+    facts.kernel.installed[0]
+        .image
+        .as_mut()
+        .expect("an image")
+        .path
+        .clone_from(&image);
+    let planned = plan(&facts, &without_trial(&gpu("01:00.0")));
+    let lines = commands(&planned.changes);
+    assert!(
+        lines.contains(&format!("dracut --force {image}.passthru {RELEASE}")),
+        "{lines:?}"
+    );
+}
+
+/// EndeavourOS's plugin makes a fallback entry of every kernel from the same command line.
+#[test]
+fn a_fallback_that_kernel_install_makes_is_kept_and_said() {
+    let mut facts = by_kernel_install();
+    let fallback = entry_path(RELEASE).replace(".conf", "-fallback.conf");
+    let text = entry_text(RELEASE, OPTIONS).replace("initrd.img", "initrd-fallback.img");
+    write(&mut facts, &fallback, &text);
+    reread(&mut facts);
+    facts.boot.default_entry = Some(entry_path(RELEASE));
+    let planned = plan(&facts, &without_trial(&gpu("01:00.0")));
+    assert_eq!(planned.refusals, []);
+    let notice = planned
+        .notices
+        .iter()
+        .find(|n| n.id == "boot.fallback-words");
+    assert!(notice.expect("a notice").text.contains("-fallback.conf"));
+    let kept = planned.changes.iter().any(|change| match change {
+        Change::Run { argv, outputs, .. } => {
+            argv[0] == "kernel-install" && outputs.iter().any(|output| output.path == fallback)
+        }
+        _ => false,
+    });
+    assert!(kept, "{:#?}", planned.changes);
+    assert!(!edits(&planned).contains(&fallback.as_str()));
+    let alone = plan(&by_kernel_install(), &without_trial(&gpu("01:00.0")));
+    assert!(!notices(&alone).contains(&"boot.fallback-words"));
+}

@@ -37,11 +37,13 @@ pub(super) fn observe(root: &Root, facts: &Facts, storage: &Storage) -> Boot {
             || Measured::not("grub-mkconfig was not found or cannot be read"),
             |script| Measured::Value(super::lossy(script).contains("default/grub.d")),
         ),
+        grub_zfs: root.exists("/etc/grub.d/10_linux_zfs"),
         mkinitcpio_dropins: match root.read("/usr/bin/mkinitcpio") {
             Ok(script) => Measured::Value(super::lossy(script).contains("conf.d")),
             Err(error) => super::not(root, "/usr/bin/mkinitcpio", &error),
         },
         update_initramfs: root.exists("/usr/sbin/update-initramfs"),
+        rpm_ostree: root.exists("/usr/bin/rpm-ostree"),
         post_update_hooks: post_update_hooks(root),
         ..Boot::default()
     };

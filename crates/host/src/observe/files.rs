@@ -7,7 +7,7 @@ use passthru_plan::{Facts, Measured, facts::ConfigFile};
 use crate::root::{PathError, Root};
 
 /// Single files.
-const FILES: [&str; 39] = [
+const FILES: [&str; 40] = [
     "/boot/EFI/limine/limine.conf",
     "/boot/efi/limine.conf",
     "/boot/efi/loader/loader.conf",
@@ -44,6 +44,7 @@ const FILES: [&str; 39] = [
     "/etc/libvirt/qemu.conf",
     "/etc/mkinitcpio.conf",
     "/etc/modules",
+    "/etc/sdboot-manage.conf",
     "/etc/sysconfig/bootloader",
     "/etc/udev/rules.d/90-passthru-guest-disks.rules",
     "/usr/lib/kernel/cmdline",

@@ -90,16 +90,19 @@ fn complete(
         ModuleState::Missing
     };
     kernel.has_vfio_virqfd = modules::lists(&loadable, "vfio_virqfd");
-    // Arch names files in /boot by package; the module directory says which.
-    let package = root.attribute(&format!("{dir}/pkgbase"));
+    // Arch names files in /boot by package, Manjaro by series and architecture; the module directory
+    // says which (files that their kernel packages put there).
+    let packages: Vec<String> = ["pkgbase", "kernelbase"]
+        .iter()
+        .filter_map(|file| root.attribute(&format!("{dir}/{file}")))
+        .collect();
     let named = |patterns: &[&str]| {
         let mut paths: Vec<String> = patterns
             .iter()
             .map(|pattern| pattern.replace("{}", release))
             .collect();
-        if let Some(package) = &package {
-            paths.push(format!("/boot/vmlinuz-{package}"));
-        }
+        let by_package = packages.iter();
+        paths.extend(by_package.map(|package| format!("/boot/vmlinuz-{package}")));
         paths
     };
     kernel.bootable = named(&["/boot/vmlinuz-{}", "/boot/vmlinux-{}", "/boot/Image-{}"])
@@ -113,7 +116,7 @@ fn complete(
     .iter()
     .map(|pattern| pattern.replace("{}", release))
     .collect();
-    if let Some(package) = &package {
+    for package in &packages {
         candidates.push(format!("/boot/initramfs-{package}.img"));
         candidates.push(format!("/boot/booster-{package}.img"));
     }
@@ -122,7 +125,7 @@ fn complete(
         .find_map(|path| initramfs(root, path, sizes, images));
 }
 
-fn initramfs(
+pub(super) fn initramfs(
     root: &Root,
     path: String,
     sizes: &BTreeMap<String, u64>,
@@ -162,7 +165,7 @@ fn initramfs(
 }
 
 /// Sizes that a capture wrote down instead of taking the images along.
-fn sizes(root: &Root) -> BTreeMap<String, u64> {
+pub(super) fn sizes(root: &Root) -> BTreeMap<String, u64> {
     let text = if root.is_live() {
         None
     } else {

@@ -15,6 +15,7 @@ mod health;
 mod image;
 mod iommu;
 mod kernel;
+mod loaded;
 mod log;
 mod machine;
 mod names;
@@ -184,6 +185,7 @@ pub fn observe(root: &Root, wanted: Wanted) -> Facts {
         facts.display = display::observe(root);
         files::observe(root, &mut facts);
         facts.boot = boot::observe(root, &facts, storage);
+        loaded::complete(root, &mut facts, wanted.images);
         facts.health = health::observe(root, &facts);
         facts.program = program::observe(root);
     }

@@ -26,7 +26,7 @@ use passthru_host::{
     transaction::{self, Options, Silent},
 };
 use passthru_plan::{
-    Change, Facts, Intent, Measured, Plan,
+    Change, Expect, Facts, Intent, Measured, Plan,
     intent::{Selector, TrialBoot},
     plan,
     plan::Method,
@@ -153,6 +153,41 @@ fn parsers_agree(plan: &Plan) {
     }
 }
 
+/// A generator that runs says what it writes and what must be in it, and no card is bound at boot
+/// without an image that is looked into; rpm-ostree's lie in a deployment of its own.
+fn images_are_checked(plan: &Plan) {
+    const GENERATORS: [&str; 4] = [
+        "update-initramfs",
+        "dracut",
+        "mkinitcpio",
+        "/usr/lib/booster/regenerate_images",
+    ];
+    let mut checked = false;
+    let mut by_image = false;
+    for change in &plan.changes {
+        let Change::Run {
+            argv,
+            outputs,
+            expect,
+            ..
+        } = change
+        else {
+            continue;
+        };
+        let image = expect.iter().any(|e| matches!(e, Expect::Image { .. }));
+        if GENERATORS.contains(&argv[0].as_str()) {
+            assert!(!outputs.is_empty() && image, "{argv:?}");
+        }
+        checked |= image;
+        by_image |= argv[0] == "rpm-ostree";
+    }
+    assert!(
+        checked || by_image || plan.bindings.is_empty() || !plan.refusals.is_empty(),
+        "no image is looked into: {:#?}",
+        plan.changes
+    );
+}
+
 /// Whether apply would make a trial boot here.
 fn has_trial(stack: &Stack, twin: bool) -> &'static str {
     let facts = facts(&host_of(stack, twin));
@@ -164,6 +199,11 @@ fn has_trial(stack: &Stack, twin: bool) -> &'static str {
         },
     );
     parsers_agree(&plan);
+    images_are_checked(&plan);
+    if plan.refusals.is_empty() {
+        let said = plan.notices.iter().any(|n| n.id == "stack.untested");
+        assert_eq!(said, stack.scenario.is_none(), "{}", stack.name);
+    }
     match (plan.trial.is_some(), plan.refusals.is_empty()) {
         (true, _) => "yes",
         (false, true) => "no",
@@ -197,6 +237,7 @@ fn go(stack: &Stack, twin: bool) -> Way {
         };
     }
     parsers_agree(&planned);
+    images_are_checked(&planned);
     assert!(
         planned.refusals.is_empty(),
         "{what}: {:#?}",

@@ -157,6 +157,19 @@ impl Tools {
     }
 
     fn kernel_install(&self, release: &str) {
+        if self.has("/efi/0123") {
+            // dracut's plugin makes the image, and one more for the fallback.
+            for end in ["", "-fallback"] {
+                let image = self.image(release, &["dracut"]);
+                self.write(&format!("/efi/0123/{release}/initrd{end}"), &image);
+                self.write(
+                    &format!("/efi/loader/entries/0123-{release}{end}.conf"),
+                    trees::endeavour_entry(release, &self.words(), end).as_bytes(),
+                );
+            }
+            self.write(&format!("/efi/0123/{release}/linux"), b"kernel");
+            return;
+        }
         let initrd = fs::read(self.real(&format!("/boot/initrd.img-{release}"))).expect("an image");
         if self.read("/etc/kernel/install.conf").contains("layout=uki") {
             let path = format!("/boot/efi/EFI/Linux/token-{release}.efi");
@@ -176,7 +189,9 @@ impl Tools {
 
     /// Every preset; a unified image takes its words from /etc/cmdline.d, else /etc/kernel/cmdline.
     fn presets(&self) {
-        let text = self.read("/etc/mkinitcpio.d/linux.preset");
+        let presets = fs::read_dir(self.real("/etc/mkinitcpio.d")).expect("presets");
+        let preset = presets.last().expect("a preset").expect("a preset").path();
+        let text = fs::read_to_string(preset).expect("a preset");
         let value = |key: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(key));
             line.map(|value| value.trim_matches(['=', '"']).to_owned())
@@ -188,11 +203,13 @@ impl Tools {
                 self.write(&path, &image);
             }
         }
-        if let Some(path) = value("default_uki") {
-            self.write(
-                &path,
-                &trees::unified(trees::RELEASE, &self.words(), &image),
-            );
+        for key in ["default_uki", "fallback_uki"] {
+            if let Some(path) = value(key) {
+                self.write(
+                    &path,
+                    &trees::unified(trees::RELEASE, &self.words(), &image),
+                );
+            }
         }
     }
 

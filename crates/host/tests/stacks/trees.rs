@@ -20,7 +20,7 @@ pub(crate) struct Stack {
     pub(crate) build: fn(&Host),
 }
 
-pub(crate) const STACKS: [Stack; 15] = [
+pub(crate) const STACKS: [Stack; 17] = [
     Stack {
         name: "Debian, Ubuntu",
         loader: "GRUB",
@@ -76,6 +76,20 @@ pub(crate) const STACKS: [Stack; 15] = [
         generator: "booster",
         scenario: None,
         build: arch_booster,
+    },
+    Stack {
+        name: "Manjaro",
+        loader: "GRUB without drop-ins",
+        generator: "mkinitcpio, busybox",
+        scenario: None,
+        build: manjaro,
+    },
+    Stack {
+        name: "EndeavourOS",
+        loader: "systemd-boot, kernel-install",
+        generator: "dracut, by kernel-install",
+        scenario: None,
+        build: endeavouros,
     },
     Stack {
         name: "Fedora, RHEL",
@@ -485,8 +499,14 @@ fn arch_unified(host: &Host) {
     mkinitcpio(
         host,
         "base systemd autodetect block",
-        "PRESETS=('default')\n#default_image=\"/boot/initramfs-linux.img\"\ndefault_uki=\"/boot/efi/EFI/Linux/arch-linux.efi\"\n",
+        "PRESETS=('default' 'fallback')\n#default_image=\"/boot/initramfs-linux.img\"\ndefault_uki=\"/boot/efi/EFI/Linux/arch-linux.efi\"\nfallback_uki=\"/boot/efi/EFI/Linux/arch-linux-fallback.efi\"\nfallback_options=\"-S autodetect\"\n",
     );
+    let fallback = unified(
+        RELEASE,
+        "root=UUID=1 ro quiet",
+        &cpio(&[("init", Some(b"stock"))]),
+    );
+    host.file("/boot/efi/EFI/Linux/arch-linux-fallback.efi", fallback);
 }
 
 fn arch_booster(host: &Host) {
@@ -498,6 +518,65 @@ fn arch_booster(host: &Host) {
         .executable("/usr/bin/booster", "")
         .file("/etc/booster.yaml", "compression: zstd\n");
     image(host, "/boot/booster-linux.img");
+}
+
+/// Kernel and image are named by series and architecture; the package is another name.
+fn manjaro(host: &Host) {
+    os(host, "manjaro");
+    grub(host, "/boot/grub", false);
+    mkinitcpio(
+        host,
+        "base udev autodetect modconf block filesystems",
+        "PRESETS=('default')\ndefault_image=\"/boot/initramfs-6.12-x86_64.img\"\n",
+    );
+    let preset = host.path().join("etc/mkinitcpio.d");
+    let text = std::fs::read_to_string(preset.join("linux.preset")).expect("a preset");
+    std::fs::remove_file(preset.join("linux.preset")).expect("a preset");
+    std::fs::remove_file(host.path().join("boot/vmlinuz-linux")).expect("a kernel");
+    let modules = format!("/usr/lib/modules/{RELEASE}");
+    host.file(
+        "/etc/mkinitcpio.d/linux612.preset",
+        text.replace("vmlinuz-linux", "vmlinuz-6.12-x86_64"),
+    )
+    .file(&format!("{modules}/pkgbase"), "linux612\n")
+    .file(&format!("{modules}/kernelbase"), "6.12-x86_64\n")
+    .file("/boot/vmlinuz-6.12-x86_64", "kernel");
+    image(host, "/boot/initramfs-6.12-x86_64.img");
+}
+
+/// An entry as EndeavourOS's kernel-install writes it; `end` is empty, or names the fallback.
+pub(crate) fn endeavour_entry(release: &str, words: &str, end: &str) -> String {
+    format!(
+        "title EndeavourOS\nversion {release}{end}\nmachine-id 0123\noptions {words}\nlinux /0123/{release}/linux\ninitrd /0123/{release}/initrd{end}\n"
+    )
+}
+
+/// Kernels and images are on the EFI system partition only, made there by kernel-install.
+fn endeavouros(host: &Host) {
+    os(host, "endeavouros");
+    systemd_boot(host);
+    std::fs::remove_dir_all(host.path().join("boot")).expect("no /boot/efi");
+    host.executable("/usr/bin/dracut", "#!/bin/bash\n")
+        .directory("/boot")
+        .file("/efi/loader/loader.conf", "timeout 3\n")
+        .file("/etc/kernel/cmdline", "root=UUID=1 rw quiet\n")
+        .file(
+            "/proc/self/mountinfo",
+            "36 1 254:2 / / rw - ext4 /dev/vda2 rw\n37 36 254:1 / /efi rw - vfat /dev/vda1 rw\n",
+        );
+    boots(host, "initrd=\\x root=UUID=1 rw quiet");
+    for release in [OLDER, RELEASE] {
+        kernel(host, release);
+        host.file(&format!("/usr/lib/modules/{release}/vmlinuz"), "kernel")
+            .file(&format!("/efi/0123/{release}/linux"), "kernel");
+        for end in ["", "-fallback"] {
+            image(host, &format!("/efi/0123/{release}/initrd{end}"));
+            host.file(
+                &format!("/efi/loader/entries/0123-{release}{end}.conf"),
+                endeavour_entry(release, "root=UUID=1 rw quiet", end),
+            );
+        }
+    }
 }
 
 fn fedora(host: &Host) {

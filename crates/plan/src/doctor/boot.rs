@@ -11,7 +11,11 @@ use crate::{
     finding::{Finding, Severity},
     measured::Measured,
     plan::Plan,
-    rules::stack::loader::grub,
+    remedy,
+    rules::{
+        stack::loader::{grub, way_back_entry},
+        way_back_is_stale,
+    },
     text::{
         grub_cfg::{self, Purpose},
         shell,
@@ -59,7 +63,23 @@ pub(super) fn check_all(view: &View<'_>, found: &mut Vec<Finding>) {
         found.push(fallback(facts));
         found.extend(menu(facts));
     }
+    found.extend(way_back(facts));
     found.push(space(facts));
+}
+
+/// An entry "… without passthru" with copies of a kernel that has been removed since.
+fn way_back(facts: &Facts) -> Option<Finding> {
+    let (path, gone) = way_back_entry(facts)?;
+    let check = check(
+        "boot.way-back",
+        "The way back starts a kernel that is installed",
+        Severity::Warning,
+        "The entry \"… without passthru\" starts copies of kernel and initramfs. Without that kernel's modules, which a package update removes, the host comes up without most of its drivers.",
+    );
+    Some(match gone {
+        Some(release) => check.no([String::from(path)], way_back_is_stale(&release)),
+        None => check.yes([String::from(path)]),
+    })
 }
 
 fn why_not<T>(fact: &Measured<T>) -> &str {
@@ -145,7 +165,10 @@ fn fallback(facts: &Facts) -> Finding {
     );
     check.no(
         evidence,
-        "passthru plan --gpu … adds entries \"… without passthru\" for every kernel. To have the distribution's recovery entries back, delete the GRUB_DISABLE_RECOVERY line and run: sudo update-grub.",
+        format!(
+            "passthru plan --gpu … adds entries \"… without passthru\" for every kernel. To have the distribution's recovery entries back, delete the GRUB_DISABLE_RECOVERY line and run: {}.",
+            remedy::grub_menu(facts)
+        ),
     )
 }
 
@@ -169,7 +192,10 @@ fn menu(facts: &Facts) -> Option<Finding> {
     )
     .no(
         evidence,
-        "Set GRUB_TIMEOUT_STYLE=menu and GRUB_TIMEOUT=5 in /etc/default/grub and run: sudo update-grub. Or try now how to reach it: press Esc (UEFI) or hold Shift (BIOS) while the host starts.",
+        format!(
+            "Set GRUB_TIMEOUT_STYLE=menu and GRUB_TIMEOUT=5 in /etc/default/grub and run: {}. Or try now how to reach it: press Esc (UEFI) or hold Shift (BIOS) while the host starts.",
+            remedy::grub_menu(facts)
+        ),
     ))
 }
 
@@ -200,6 +226,7 @@ fn space(facts: &Facts) -> Finding {
         .installed
         .iter()
         .filter_map(|kernel| kernel.image.as_ref())
+        .filter(|image| !is_elsewhere(facts, &image.path))
         .fold(0, |sum, image| sum.saturating_add(image.size));
     let free = match (facts.boot.boot_free.value(), facts.boot.boot_free.why_not()) {
         (Some(free), _) => *free,
@@ -227,4 +254,15 @@ fn space(facts: &Facts) -> Finding {
     } else {
         check.yes(evidence)
     }
+}
+
+/// The image lies on a boot partition of its own and not on what holds /boot.
+fn is_elsewhere(facts: &Facts, path: &str) -> bool {
+    let partition = facts.boot.partition.as_ref();
+    partition.is_some_and(|partition| {
+        partition.path != "/boot"
+            && path
+                .strip_prefix(&partition.path)
+                .is_some_and(|rest| rest.starts_with('/'))
+    })
 }

@@ -24,6 +24,9 @@ pub struct Boot {
     pub boot_free: Measured<u64>,
     /// `grub-mkconfig` sources /etc/default/grub.d/*.cfg (a Debian patch).
     pub grub_dropins: Measured<bool>,
+    /// /etc/grub.d/10_linux_zfs exists (Ubuntu), to which 10_linux leaves hosts with a ZFS root.
+    #[serde(default)]
+    pub grub_zfs: bool,
     /// mkinitcpio reads /etc/mkinitcpio.conf.d/*.conf (since version 36).
     #[serde(default)]
     pub mkinitcpio_dropins: Measured<bool>,
@@ -34,6 +37,9 @@ pub struct Boot {
     /// /usr/sbin/update-initramfs exists: initramfs-tools' own, or dracut's wrapper.
     #[serde(default)]
     pub update_initramfs: bool,
+    /// /usr/bin/rpm-ostree exists: it changes kernel arguments and the initramfs of image-based hosts.
+    #[serde(default)]
+    pub rpm_ostree: bool,
     /// /etc/initramfs/post-update.d holds executables.
     pub post_update_hooks: Vec<String>,
     /// Where the loader finds kernels and entries (bootctl(1): `$BOOT`, the XBOOTLDR or else the EFI
@@ -113,6 +119,16 @@ impl BootEntry {
             .trim_start_matches(['_', '-', '~'])
             .starts_with("passthru-")
     }
+
+    /// A rescue, recovery or fallback entry, which stays as it is.
+    pub fn is_for_emergencies(&self) -> bool {
+        let title = self.title.as_deref().unwrap_or_default();
+        let name = alloc::format!("{} {title}", self.id).to_lowercase();
+        let images = self.initrds.iter().map(|path| path.to_lowercase());
+        ["rescue", "fallback", "recovery"]
+            .iter()
+            .any(|word| name.contains(word) || images.clone().any(|image| image.contains(word)))
+    }
 }
 
 /// Boot loaders and who manages their entries (reference: D.1 and D.2 of the design notes).
@@ -133,6 +149,8 @@ pub enum BootLoader {
     SystemdBootKernelInstall,
     /// systemd-boot with hand-written entries.
     SystemdBoot,
+    /// systemd-boot with entries made by sdboot-manage (CachyOS, Manjaro).
+    SdbootManage,
     /// Unified kernel images, started by firmware or systemd-boot.
     UnifiedKernelImage,
     /// Pop!_OS: kernelstub.
@@ -162,6 +180,7 @@ impl BootLoader {
             Self::TransactionalUpdate => "transactional-update",
             Self::SystemdBootKernelInstall => "systemd-boot with kernel-install",
             Self::SystemdBoot => "systemd-boot with hand-written entries",
+            Self::SdbootManage => "systemd-boot with sdboot-manage",
             Self::UnifiedKernelImage => "unified kernel image",
             Self::Kernelstub => "kernelstub (Pop!_OS)",
             Self::Limine => "Limine",

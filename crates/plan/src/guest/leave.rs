@@ -183,9 +183,10 @@ fn is_off(facts: &Facts) -> bool {
     grub::value(facts, "GRUB_DISABLE_OS_PROBER").as_deref() == Some("true")
 }
 
-/// The words by which /etc/grub.d/30_os-prober knows what is on `blocks`: the file system's UUID, and
-/// for a loader on an EFI system partition an `@` and its path. It looks for the whole of it, and not
-/// at the case; of loaders os-prober knows Microsoft's.
+/// The words by which /etc/grub.d/30_os-prober knows what is on `blocks`: the file system's UUID, an `@`,
+/// and the device (its `${DEVICE#*@}` of a device without an `@`), or for a loader on an EFI system
+/// partition that one's path. It looks for the whole of it, and not at the case; of loaders os-prober
+/// knows Microsoft's. grub-mkconfig sources the file, so the device is the one of that moment.
 fn skipped(facts: &Facts, blocks: &[(&str, &Block)]) -> Vec<String> {
     const ESP: &str = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
     let mut words: Vec<String> = Vec::new();
@@ -204,12 +205,11 @@ fn skipped(facts: &Facts, blocks: &[(&str, &Block)]) -> Vec<String> {
             let fat = kind.as_deref() == Some("vfat");
             // A DOS table's type of the same partition is 0xef.
             let esp = fat && matches!(part_type.as_deref(), Some(ESP | "0xef"));
-            let loader = if esp {
-                "@/EFI/Microsoft/Boot/bootmgfw.efi"
+            let word = if esp {
+                format!("{uuid}@/EFI/Microsoft/Boot/bootmgfw.efi")
             } else {
-                ""
+                format!("{uuid}@$(readlink -f /dev/disk/by-uuid/{uuid})")
             };
-            let word = format!("{uuid}{loader}");
             if !words.contains(&word) {
                 words.push(word);
             }

@@ -44,7 +44,7 @@ pub use iommu::is_active as iommu_is_active;
 use stack::Stage;
 pub use stack::grub_mistakes;
 pub(crate) use stack::trial::is_running as trial_is_running;
-pub(crate) use verify::verify;
+pub(crate) use verify::{verify, way_back_is_stale};
 
 /// What the decisions are made from, and what they add to.
 struct Draft<'a> {

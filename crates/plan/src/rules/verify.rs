@@ -6,7 +6,7 @@ use alloc::{
     vec::Vec,
 };
 
-use super::{groups, hugepages, iommu, repair};
+use super::{groups, hugepages, iommu, repair, stack::loader};
 use crate::{
     change::Change,
     facts::{Facts, Function},
@@ -23,7 +23,21 @@ pub(crate) fn verify(facts: &Facts, intent: &Intent) -> Verification {
         .iter()
         .map(|refusal| format!("{} {}", refusal.why, refusal.way_out))
         .collect();
-    drift.extend(plan.changes.iter().map(left_to_do));
+    let way_back = loader::way_back_entry(facts);
+    let (gone, renewed) = match &way_back {
+        Some((path, Some(release))) => (Some(release), Some(*path)),
+        _ => (None, None),
+    };
+    if let Some(release) = gone {
+        drift.push(way_back_is_stale(release));
+    }
+    let of_way_back = |change: &&Change| match change {
+        Change::Copy { .. } => gone.is_some(),
+        Change::Edit { path, .. } => renewed == Some(path.as_str()),
+        _ => false,
+    };
+    let others = plan.changes.iter().filter(|change| !of_way_back(change));
+    drift.extend(others.map(left_to_do));
 
     let cmdline = facts.kernel.cmdline.value();
     let missing: Vec<&String> = plan
@@ -71,6 +85,13 @@ pub(crate) fn verify(facts: &Facts, intent: &Intent) -> Verification {
         drift,
         not_measured: not_measured(facts),
     }
+}
+
+/// What is said of an entry "… without passthru" whose kernel was removed.
+pub(crate) fn way_back_is_stale(release: &str) -> String {
+    format!(
+        "The way back starts kernel {release}, whose modules are gone (an update removed them): passthru apply with the same cards as before renews it."
+    )
 }
 
 /// A change that planning again still asks for.

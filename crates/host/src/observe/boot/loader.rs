@@ -3,6 +3,7 @@
 use passthru_plan::{
     Facts, Measured,
     facts::{BootLoader, Firmware},
+    text::shell,
 };
 
 use super::efi::Variables;
@@ -291,6 +292,15 @@ impl Look<'_> {
         }
         if self.root.exists("/usr/bin/sdbootutil") {
             return Measured::Value(BootLoader::Sdbootutil);
+        }
+        // Its pacman hook makes the entries anew unless NO_AUTOGEN says not to.
+        let config = self.facts.text("/etc/sdboot-manage.conf");
+        let by_hook = shell::evaluate(config)
+            .remove("NO_AUTOGEN")
+            .flatten()
+            .is_none_or(|value| value != "yes");
+        if by_hook && self.has("/usr/bin/sdboot-manage") {
+            return Measured::Value(BootLoader::SdbootManage);
         }
         let mut closed = None;
         let mut names = Vec::new();

@@ -128,7 +128,10 @@ fn dracut_suffix(facts: &Facts) -> Option<Finding> {
         )
         .no(
             found,
-            "Rename it to end in .conf and run: sudo dracut -f --regenerate-all. If you do not want what is in it, delete it.",
+            format!(
+                "Rename it to end in .conf and run: {}. If you do not want what is in it, delete it.",
+                how::rebuild_images(facts)
+            ),
         )
     })
 }
@@ -175,7 +178,10 @@ fn dracut_spaces(facts: &Facts) -> Option<Finding> {
         )
         .no(
             found,
-            "Write a blank after the opening and before the closing quote, like force_drivers+=\" vfio_pci vfio vfio_iommu_type1 \", and run: sudo dracut -f --regenerate-all.",
+            format!(
+                "Write a blank after the opening and before the closing quote, like force_drivers+=\" vfio_pci vfio vfio_iommu_type1 \", and run: {}.",
+                how::rebuild_images(facts)
+            ),
         )
     })
 }
@@ -204,7 +210,10 @@ fn dracut_add_drivers(view: &View<'_>) -> Option<Finding> {
         )
         .no(
             added,
-            "Write force_drivers in place of add_drivers and run: sudo dracut -f --regenerate-all.",
+            format!(
+                "Write force_drivers in place of add_drivers and run: {}.",
+                how::rebuild_images(view.facts)
+            ),
         )
     })
 }

@@ -82,7 +82,7 @@ fn staged(
     draft: &mut Draft<'_>,
     words: Vec<String>,
     repairs: Vec<Change>,
-    images: Vec<Change>,
+    images: generator::Images,
     stage: Stage,
 ) -> Outcome {
     let facts = draft.facts;
@@ -99,7 +99,7 @@ fn staged(
     }
     let mut first = repairs;
     first.extend(steps.before);
-    first.extend(images);
+    first.extend(images.changes);
     let mut keep = steps.keep;
     keep.extend(trial::without_units(facts));
     // Repairs that leave the command line alone need no other entry.
@@ -142,22 +142,18 @@ fn say_untested(draft: &mut Draft<'_>, makes_initramfs: bool, stage: Stage) {
     }
 }
 
-/// A lab host boots with this loader and, if the initramfs is made, this generator; the README says
-/// which.
+/// A lab host boots with this loader and, if the initramfs is made, this generator under it; the
+/// README's table says which.
 fn is_boot_tested(facts: &Facts, makes_initramfs: bool) -> bool {
+    use Generator::{Dracut, InitramfsTools};
+    let tested: &[Generator] = match facts.boot.loader.value() {
+        Some(BootLoader::Grub) if facts.boot.grub_dropins.is(&true) => &[InitramfsTools, Dracut],
+        Some(BootLoader::SystemdBootKernelInstall) => &[InitramfsTools],
+        Some(BootLoader::UnifiedKernelImage) if loader::is_layout_uki(facts) => &[Dracut],
+        _ => return false,
+    };
     let generator = facts.boot.generator.value();
-    let tested = matches!(
-        generator,
-        Some(Generator::InitramfsTools | Generator::Dracut)
-    );
-    if makes_initramfs && !tested {
-        return false;
-    }
-    match facts.boot.loader.value() {
-        Some(BootLoader::Grub) => facts.boot.grub_dropins.is(&true),
-        Some(BootLoader::SystemdBootKernelInstall | BootLoader::UnifiedKernelImage) => true,
-        _ => false,
-    }
+    !makes_initramfs || generator.is_some_and(|generator| tested.contains(generator))
 }
 
 /// The trial entry's title, what a trial needs before all else, and what comes last; `None` if there cannot be one, which the

@@ -3,7 +3,11 @@
 
 use alloc::{string::String, vec::Vec};
 
-use super::{Outcome, Stage, foreign, generator, loader, own_words, say_untested, staged};
+use super::{
+    Outcome, Stage, foreign,
+    generator::{self, Images},
+    loader, own_words, say_untested, staged,
+};
 use crate::{
     change::{Change, Expect},
     facts::{Generator, InstalledKernel},
@@ -52,7 +56,7 @@ pub(in crate::rules) fn changes(
         say_untested(draft, !images.is_empty(), stage);
         return staged(draft, words, changes, images, stage);
     }
-    changes.extend(images);
+    changes.extend(images.changes);
     Outcome {
         words,
         changes,
@@ -84,24 +88,24 @@ pub(super) fn images(
     in_image: bool,
     planned: &[Change],
     kernels: &[&InstalledKernel],
-) -> Vec<Change> {
+) -> Images {
     let facts = draft.facts;
     let set_up = facts.files.contains_key(generator::rules::PATH);
     let by_image = facts.boot.generator.is(&Generator::RpmOstree);
     if !in_image || (by_image && !set_up) {
-        return Vec::new();
+        return Images::default();
     }
     if set_up {
-        return generator::changes(draft, &[], kernels)
-            .into_iter()
-            .filter(|change| !planned.contains(change))
-            .collect();
+        let mut images = generator::changes(draft, &[], kernels);
+        images.changes.retain(|change| !planned.contains(change));
+        return images;
     }
     let mut quiet = draft.quiet();
-    let changes = generator::changes(&mut quiet, &[], kernels);
+    let images = generator::changes(&mut quiet, &[], kernels);
     let refusals = core::mem::take(&mut quiet.refusals);
     draft.refusals.extend(refusals);
-    changes
+    let runs = images
+        .changes
         .into_iter()
         .filter_map(|change| match change {
             Change::Run {
@@ -122,8 +126,12 @@ pub(super) fn images(
                 why: "makes the initramfs anew, for files that were repaired are part of it".into(),
             }),
             _ => None,
-        })
-        .collect()
+        });
+    Images {
+        changes: runs.collect(),
+        by_loader: images.by_loader,
+        expected: images.expected.into_iter().map(is_whole).collect(),
+    }
 }
 
 /// The image can be read to its end, whatever is in it.

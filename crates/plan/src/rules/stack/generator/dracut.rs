@@ -7,7 +7,7 @@ use alloc::{format, string::String, vec, vec::Vec};
 
 use super::{File, Recipe, WHY_MODULES, WHY_SCRIPT, check_compression, images, script};
 use crate::{
-    facts::Facts,
+    facts::{Facts, InstalledKernel},
     rules::{Draft, stack::loader},
     text::shell,
 };
@@ -94,10 +94,18 @@ pub(super) fn recipe<'a>(draft: &mut Draft<'_>, rules: &str) -> Recipe<'a> {
 }
 
 /// dracut writes an image over the one that is there (dracut.sh copies it onto its output). Other boot
-/// loaders have copies of it; GRUB has not, so there every image is made beside it. Hooks of Debian's
-/// dracut are told the path that was written, and would go by the wrong one.
+/// loaders have copies of it; GRUB has not, so there every image is made beside it. So are images that
+/// are not named by their release (Arch), which it does not find by itself. Hooks of Debian's dracut
+/// are told the path that was written, and would go by the wrong one.
 pub(in crate::rules::stack) fn is_beside(facts: &Facts) -> bool {
-    loader::is_by_grub_defaults(facts) && facts.boot.post_update_hooks.is_empty()
+    let other_name = |kernel: &InstalledKernel| {
+        let image = kernel.image.as_ref();
+        image.is_some_and(|image| {
+            !image.path.contains(&kernel.release) && !image.path.ends_with(".efi")
+        })
+    };
+    (loader::is_by_grub_defaults(facts) || facts.kernel.installed.iter().any(other_name))
+        && facts.boot.post_update_hooks.is_empty()
 }
 
 /// The command for one image (dracut(8)).

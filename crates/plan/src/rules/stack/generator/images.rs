@@ -49,11 +49,24 @@ impl Command<'_> {
         if let Some(argv) = self.beside {
             return self.one_by_one(argv, kernels, edited);
         }
-        let as_planned = kernels.iter().all(|kernel| self.is_as_planned(kernel));
-        if !edited && as_planned {
+        if !edited && self.are_as_planned(kernels) {
             return Vec::new();
         }
         vec![self.all_at_once(facts, kernels)]
+    }
+
+    /// What must be in the image of every kernel.
+    pub(super) fn expected(&self, kernels: &[&InstalledKernel]) -> Vec<Expect> {
+        let images = kernels
+            .iter()
+            .filter_map(|kernel| Some((kernel, kernel.image.as_ref()?)));
+        images
+            .map(|(kernel, image)| self.expect(kernel, image.path.clone()))
+            .collect()
+    }
+
+    pub(super) fn are_as_planned(&self, kernels: &[&InstalledKernel]) -> bool {
+        kernels.iter().all(|kernel| self.is_as_planned(kernel))
     }
 
     fn is_as_planned(&self, kernel: &InstalledKernel) -> bool {

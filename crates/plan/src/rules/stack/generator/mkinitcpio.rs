@@ -24,6 +24,7 @@ const DROP_INS: &str = "/etc/mkinitcpio.conf.d/";
 /// Drop-ins are read in the order of their names; one that sets HOOKS comes first.
 const DROP_IN: &str = "/etc/mkinitcpio.conf.d/zz-passthru.conf";
 const PRESETS: &str = "/etc/mkinitcpio.d/";
+const CMDLINE: &str = "/etc/kernel/cmdline";
 
 const INSTALL: &str = "/etc/initcpio/install/passthru";
 const HOOK: &str = "/etc/initcpio/hooks/passthru";
@@ -153,6 +154,42 @@ fn preset(name: &str, text: &str) -> Preset {
                 .into_iter()
                 .flatten(),
         );
+    }
+    found
+}
+
+/// What gives an image of a preset another command line than /etc/kernel/cmdline: the preset's file,
+/// and what stands in it (mkinitcpio(8), `--cmdline`, `--no-cmdline`; `…_cmdline` from version 40 on).
+pub(crate) fn other_cmdlines(facts: &Facts) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for path in facts.files.keys() {
+        let Some(text) = facts.text(path).filter(|_| path.starts_with(PRESETS)) else {
+            continue;
+        };
+        for (name, value) in shell::evaluate([text]) {
+            let value = value.unwrap_or_default();
+            if name.ends_with("_cmdline") && !value.is_empty() {
+                if value != CMDLINE {
+                    found.push((path.clone(), format!("{name}=\"{value}\"")));
+                }
+            } else if name.ends_with("_options") {
+                let mut words = value.split_whitespace();
+                while let Some(word) = words.next() {
+                    let (option, file) = match word.split_once('=') {
+                        Some((option, file)) => (option, Some(file)),
+                        None => (word, None),
+                    };
+                    let other = match option {
+                        "--no-cmdline" => true,
+                        "--cmdline" => file.or_else(|| words.next()) != Some(CMDLINE),
+                        _ => false,
+                    };
+                    if other {
+                        found.push((path.clone(), format!("{option} in {name}")));
+                    }
+                }
+            }
+        }
     }
     found
 }

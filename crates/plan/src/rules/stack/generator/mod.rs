@@ -5,6 +5,7 @@
 //! [`script`], which acts on words of the kernel command line only.
 
 mod booster;
+mod by_kernel_install;
 mod dracut;
 mod images;
 pub(crate) mod initramfs_tools;
@@ -20,7 +21,7 @@ use alloc::{
 };
 
 use crate::{
-    change::Change,
+    change::{Change, Expect},
     facts::{Facts, Generator, InstalledKernel},
     plan::BoundFunction,
     rules::{
@@ -47,30 +48,104 @@ struct Recipe<'a> {
     command: images::Command<'a>,
 }
 
+/// What is done for the images.
+#[derive(Default)]
+pub(super) struct Images {
+    /// Files that the generator reads, and its command.
+    pub(super) changes: Vec<Change>,
+    /// They are to be made anew by the loader's own tool.
+    pub(super) by_loader: bool,
+    /// What must be in every image, now and whenever it is made anew.
+    pub(super) expected: Vec<Expect>,
+}
+
+impl Images {
+    pub(super) fn is_empty(&self) -> bool {
+        self.changes.is_empty() && !self.by_loader
+    }
+}
+
 /// What the generator in charge needs done. [`is_supported`] has said yes.
 pub(super) fn changes(
     draft: &mut Draft<'_>,
     bindings: &[BoundFunction],
     kernels: &[&InstalledKernel],
-) -> Vec<Change> {
+) -> Images {
     let facts = draft.facts;
+    if !facts.boot.generator.is(&Generator::RpmOstree) && !known_kernels(draft, kernels) {
+        return Images::default();
+    }
     let rules = rules::text(draft, bindings);
     let recipe = match facts.boot.generator.value() {
         Some(Generator::Dracut) => Some(dracut::recipe(draft, &rules)),
         Some(Generator::Mkinitcpio) => mkinitcpio::recipe(draft, &rules, kernels),
         Some(Generator::Booster) => Some(booster::recipe(draft, bindings)),
-        Some(Generator::RpmOstree) => return ostree::changes(draft, rules),
+        Some(Generator::RpmOstree) => {
+            return Images {
+                changes: ostree::changes(draft, rules),
+                ..Images::default()
+            };
+        }
         _ => Some(initramfs_tools::recipe(draft, &rules)),
     };
     let Some(recipe) = recipe else {
-        return Vec::new();
+        return Images::default();
     };
     let mut changes = foreign::take_over(draft);
     changes.extend(edit(facts, rules::PATH, rules, 0o644, rules::WHY));
     changes.extend(edits(facts, recipe.files));
     let edited = !changes.is_empty();
-    changes.extend(recipe.command.changes(facts, kernels, edited));
-    changes
+    let command = recipe.command;
+    let by_loader = by_kernel_install::is_in_charge(draft, kernels);
+    if !by_loader {
+        changes.extend(command.changes(facts, kernels, edited));
+    }
+    Images {
+        changes,
+        by_loader: by_loader && (edited || !command.are_as_planned(kernels)),
+        expected: command.expected(kernels),
+    }
+}
+
+/// The kernels whose images are to be made are known; else the plan would cover none of them.
+fn known_kernels(draft: &mut Draft<'_>, kernels: &[&InstalledKernel]) -> bool {
+    let facts = draft.facts;
+    let installed = &facts.kernel.installed;
+    let looked = "Looked for in /boot by their releases and by what pkgbase and kernelbase in their module directories say, in boot entries, in mkinitcpio's presets and in GRUB's menu.";
+    if kernels.is_empty() && !installed.iter().any(|kernel| kernel.bootable) {
+        let names: Vec<&str> = installed
+            .iter()
+            .map(|kernel| kernel.release.as_str())
+            .collect();
+        let found = if names.is_empty() {
+            "/lib/modules holds no kernel".to_string()
+        } else {
+            format!(
+                "no kernel image was found of those in /lib/modules ({})",
+                names.join(", ")
+            )
+        };
+        draft.refuse(
+            "kernel.unknown",
+            format!("What this host boots is not known, so no initramfs can be made for it: {found}. {looked}"),
+            "Run passthru as root, with the boot partition mounted. If it says the same then, please report it with the output of passthru capture.",
+        );
+        return false;
+    }
+    // Unified images and presets say what they make by themselves.
+    if !kernels.is_empty() && kernels.iter().all(|kernel| kernel.image.is_none()) {
+        let names: Vec<&str> = kernels
+            .iter()
+            .map(|kernel| kernel.release.as_str())
+            .collect();
+        draft.refuse(
+            "kernel.unknown",
+            format!("No initramfs was found for any kernel of this host ({}), so it cannot be made anew and checked. {looked}", names.join(", ")),
+            "Run passthru as root, with the boot partition mounted. If these kernels start without an initramfs, make one with the distribution's tool, then plan again.",
+        );
+        return false;
+    }
+    true
 }
 
 fn edits(facts: &Facts, files: Vec<File>) -> impl Iterator<Item = Change> {

@@ -13,6 +13,10 @@ mod refused;
 
 use alloc::{format, string::String, vec::Vec};
 
+pub(super) use menu::is_layout_uki;
+pub(crate) use menu::{BY_DRACUT, BY_KERNEL_INSTALL, unified_command, way_back_entry};
+
+use super::generator::Images;
 use crate::{
     change::Change,
     facts::{BootLoader, Facts},
@@ -45,7 +49,7 @@ pub(super) fn steps(
     draft: &mut Draft<'_>,
     words: &[String],
     trial_words: &[String],
-    images: &[Change],
+    images: &Images,
 ) -> Steps {
     if is_menu(draft.facts) {
         menu::steps(draft, words, trial_words, images)
@@ -181,6 +185,9 @@ pub(super) fn is_supported(draft: &mut Draft<'_>, words: &[String]) -> bool {
     match boot.loader.value() {
         Some(_) if is_menu(facts) || is_ostree(facts) => return true,
         Some(BootLoader::ProxmoxBootTool) if !proxmox::by_grub(facts) => return true,
+        Some(BootLoader::Grub | BootLoader::Grub2) if refused::is_zfs_menu(facts) => {
+            refused::zfs_menu(draft, words);
+        }
         Some(BootLoader::Grub | BootLoader::Grub2 | BootLoader::ProxmoxBootTool)
             if boot.grub_dropins.value().is_some() =>
         {

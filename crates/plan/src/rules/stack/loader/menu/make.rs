@@ -1,6 +1,16 @@
 //! What carries the words to entries and images, now and for kernels to come.
 
+use alloc::collections::BTreeSet;
+
 use super::*;
+use crate::rules::stack::generator::mkinitcpio;
+
+/// The entry, and what it names.
+fn files_of(entry: &BootEntry) -> impl Iterator<Item = &String> {
+    core::iter::once(&entry.path)
+        .chain(&entry.linux)
+        .chain(&entry.initrds)
+}
 
 impl Menu<'_> {
     /// kernel-install brings kernel and image to where the loader reads them, and no hook of the
@@ -108,7 +118,8 @@ impl Menu<'_> {
     pub(super) fn rescue_edits(&self, repairs: &Line) -> Vec<Change> {
         let entries = self.facts.boot.entries.iter();
         entries
-            .filter(|entry| !entry.is_passthrus() && !entry.unified && is_rescue(entry))
+            .filter(|entry| !entry.is_passthrus() && !entry.unified && entry.is_for_emergencies())
+            .filter(|entry| !self.fallbacks().any(|fallback| fallback.path == entry.path))
             .filter_map(|entry| {
                 let text = self.facts.text(&entry.path)?;
                 edit(
@@ -122,12 +133,40 @@ impl Menu<'_> {
             .collect()
     }
 
+    /// Fallback entries of kernels that start normally, too, made by the same tool from the same
+    /// command line (EndeavourOS's plugin of kernel-install, mkinitcpio's presets).
+    pub(super) fn fallbacks(&self) -> impl Iterator<Item = &BootEntry> {
+        let together = match self.maker {
+            Maker::KernelInstall | Maker::UnifiedMkinitcpio => true,
+            Maker::Hand
+            | Maker::Grub
+            | Maker::Kernelstub
+            | Maker::UnifiedKernelInstall
+            | Maker::UnifiedDracut => false,
+        };
+        let entries = self.facts.boot.entries.iter();
+        entries.filter(move |entry| {
+            let of_normal = || self.normal().any(|normal| normal.linux == entry.linux);
+            together && !entry.is_passthrus() && entry.is_for_emergencies() && of_normal()
+        })
+    }
+
+    /// Everything that `mkinitcpio -P` writes, images that are no entry of the menu included.
+    fn preset_images(&self) -> BTreeSet<String> {
+        let kernels: Vec<_> = self.facts.kernel.installed.iter().collect();
+        let by_presets = mkinitcpio::images(self.facts, &kernels);
+        let entries = self.normal().map(|entry| entry.path.clone());
+        entries
+            .chain(by_presets.into_iter().map(|(path, _)| path))
+            .collect()
+    }
+
     /// Makes entries or images anew by the tool that makes them.
     pub(super) fn rebuild(
         &self,
         words: &[String],
         absent: &[String],
-        made: &[Change],
+        made: &Images,
     ) -> Vec<Change> {
         let expect = |entry: &BootEntry| Expect::EntryWords {
             path: entry.path.clone(),
@@ -154,9 +193,12 @@ impl Menu<'_> {
                 .filter_map(|entry| {
                     let version = entry.version.as_ref()?;
                     let image = self.facts.boot.kernel_images.get(version)?;
-                    let files = core::iter::once(&entry.path)
-                        .chain(&entry.linux)
-                        .chain(&entry.initrds);
+                    // A plugin may make a fallback's image beside it.
+                    let fallbacks = self.fallbacks().filter(|other| other.linux == entry.linux);
+                    let files: BTreeSet<&String> = core::iter::once(entry)
+                        .chain(fallbacks)
+                        .flat_map(files_of)
+                        .collect();
                     let mut argv: Vec<String> = ["kernel-install", "add", version, image]
                         .map(String::from)
                         .to_vec();
@@ -164,7 +206,7 @@ impl Menu<'_> {
                     argv.extend(self.initramfs(version));
                     Some(run(
                         argv,
-                        files.map(output).collect(),
+                        files.into_iter().map(output).collect(),
                         core::iter::once(expect(entry)).chain(self.image_expected(entry, made)).collect(),
                         "brings the new initramfs, and the command line, to where the boot loader reads them",
                     ))
@@ -172,22 +214,23 @@ impl Menu<'_> {
                 .collect(),
             Maker::UnifiedMkinitcpio => vec![run(
                 ["mkinitcpio", "-P"].map(String::from).to_vec(),
-                self.normal().map(|entry| output(&entry.path)).collect(),
-                self.normal().map(expect).collect(),
+                self.preset_images().iter().map(output).collect(),
+                self.normal()
+                    .chain(self.fallbacks())
+                    .flat_map(|entry| core::iter::once(expect(entry)).chain(self.image_expected(entry, made)))
+                    .collect(),
                 "makes the unified kernel images anew, with the command line in them",
             )],
             Maker::UnifiedDracut => vec![run(
                 ["dracut", "--force", "--regenerate-all"].map(String::from).to_vec(),
                 self.normal().map(|entry| output(&entry.path)).collect(),
-                self.normal().map(expect).collect(),
+                self.normal()
+                    .flat_map(|entry| core::iter::once(expect(entry)).chain(self.image_expected(entry, made)))
+                    .collect(),
                 "makes the unified kernel images anew, with the command line in them",
             )],
             Maker::Kernelstub => {
-                let files = self.normal().flat_map(|entry| {
-                    core::iter::once(&entry.path)
-                        .chain(&entry.linux)
-                        .chain(&entry.initrds)
-                });
+                let files = self.normal().flat_map(files_of);
                 let mut argv = vec![String::from("kernelstub")];
                 if !words.is_empty() {
                     argv.extend(["--add-options".to_string(), words.join(" ")]);
@@ -224,7 +267,7 @@ impl Menu<'_> {
     }
 
     /// What the generator put into the kernel's image must be in what the loader reads.
-    pub(super) fn image_expected(&self, entry: &BootEntry, made: &[Change]) -> Option<Expect> {
+    pub(super) fn image_expected(&self, entry: &BootEntry, made: &Images) -> Option<Expect> {
         let kernel = self
             .facts
             .kernel
@@ -237,23 +280,17 @@ impl Menu<'_> {
         } else {
             entry.initrds.last()
         }?;
-        made.iter()
-            .filter_map(|change| match change {
-                Change::Run { expect, .. } => Some(expect),
-                _ => None,
-            })
-            .flatten()
-            .find_map(|expect| match expect {
-                Expect::Image {
-                    path,
-                    entries,
-                    texts,
-                } if *path == image.path => Some(Expect::Image {
-                    path: holder.clone(),
-                    entries: entries.clone(),
-                    texts: texts.clone(),
-                }),
-                _ => None,
-            })
+        made.expected.iter().find_map(|expect| match expect {
+            Expect::Image {
+                path,
+                entries,
+                texts,
+            } if *path == image.path => Some(Expect::Image {
+                path: holder.clone(),
+                entries: entries.clone(),
+                texts: texts.clone(),
+            }),
+            _ => None,
+        })
     }
 }

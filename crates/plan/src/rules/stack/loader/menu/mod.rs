@@ -7,9 +7,15 @@
 //! the others are made anew.
 
 mod make;
+mod maker;
 mod refuse;
 mod trial;
 mod way_back;
+
+pub(in crate::rules::stack) use maker::is_layout_uki;
+pub(crate) use maker::{BY_DRACUT, BY_KERNEL_INSTALL, unified_command};
+use maker::{Maker, maker};
+pub(crate) use way_back::way_back_entry;
 
 use alloc::{
     format,
@@ -25,7 +31,7 @@ use crate::{
     intent::TrialBoot,
     rules::{
         Draft,
-        stack::{edit, removal, trial as service},
+        stack::{edit, generator::Images, removal, trial as service},
     },
     text::{bls, kargs, shell, systemd_boot},
 };
@@ -39,39 +45,6 @@ const KERNELSTUB: &str = "/etc/kernelstub/configuration";
 const RECORD: &str = "# Words of passthru on the other entries: ";
 const TITLE_WITHOUT: &str = "without passthru";
 const TITLE_TRIAL: &str = ", with passthru (trial)";
-
-/// Who makes the entries, and so what has to be done beside editing them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Maker {
-    /// kernel-install writes entries and copies kernels and images beside them.
-    KernelInstall,
-    /// Nobody: entries are written by hand.
-    Hand,
-    /// Entries of GRUB, kept by grubby and kernel-install's plugins.
-    Grub,
-    /// Unified images by kernel-install.
-    UnifiedKernelInstall,
-    /// Unified images by mkinitcpio's presets.
-    UnifiedMkinitcpio,
-    /// Unified images by dracut.
-    UnifiedDracut,
-    /// Pop!_OS: entries, kernels and images by kernelstub, from a configuration of its own.
-    Kernelstub,
-}
-
-impl Maker {
-    fn is_unified(self) -> bool {
-        matches!(
-            self,
-            Self::UnifiedKernelInstall | Self::UnifiedMkinitcpio | Self::UnifiedDracut
-        )
-    }
-
-    /// It takes the words of entries that it makes later from [`CMDLINE`].
-    fn reads_cmdline(self) -> bool {
-        !matches!(self, Self::Hand | Self::UnifiedDracut | Self::Kernelstub)
-    }
-}
 
 /// The entries of this host.
 struct Menu<'a> {
@@ -147,7 +120,7 @@ pub(super) fn steps(
     draft: &mut Draft<'_>,
     words: &[String],
     trial_words: &[String],
-    images: &[Change],
+    images: &Images,
 ) -> Steps {
     let nothing = Steps {
         before: Vec::new(),
@@ -166,6 +139,7 @@ pub(super) fn steps(
     menu.refuse_kernelstub(draft, &line);
     let visible = draft.intent.trial == TrialBoot::Never;
     let steps = menu.steps(&line, words, trial_words, images);
+    menu.fallback_notice(draft, words);
     if visible || steps.trial.is_err() {
         menu.menu_notice(draft);
     }
@@ -254,7 +228,7 @@ impl<'a> Menu<'a> {
                 && (entry.linux.is_some() || entry.unified)
                 && root(entry) == mine
                 && (mine.is_some() || entry.machine_id == self.default.machine_id)
-                && !is_rescue(entry)
+                && !entry.is_for_emergencies()
         })
     }
 
@@ -274,13 +248,7 @@ impl<'a> Menu<'a> {
         (None, format!("{text}\n"))
     }
 
-    fn steps(
-        &self,
-        line: &Line,
-        words: &[String],
-        trial_words: &[String],
-        made: &[Change],
-    ) -> Steps {
+    fn steps(&self, line: &Line, words: &[String], trial_words: &[String], made: &Images) -> Steps {
         let images = !made.is_empty();
         // Whether entries have to be made anew to carry the words.
         let lacks: Vec<&BootEntry> = self
@@ -357,83 +325,4 @@ fn is_old(facts: &Facts) -> bool {
             rest[..end].parse::<u32>().ok()
         })
         .is_some_and(|version| version < 250)
-}
-
-/// An entry for emergencies, which stays as it is.
-fn is_rescue(entry: &BootEntry) -> bool {
-    let name = format!(
-        "{} {}",
-        entry.id,
-        entry.title.as_deref().unwrap_or_default()
-    )
-    .to_lowercase();
-    let images = entry.initrds.iter().map(|path| path.to_lowercase());
-    ["rescue", "fallback", "recovery"]
-        .iter()
-        .any(|word| name.contains(word) || images.clone().any(|image| image.contains(word)))
-}
-
-/// Who makes the entries of this host; a refusal if that is not known.
-fn maker(draft: &mut Draft<'_>) -> Option<Maker> {
-    let facts = draft.facts;
-    match facts.boot.loader.value()? {
-        BootLoader::SystemdBootKernelInstall => Some(Maker::KernelInstall),
-        BootLoader::SystemdBoot => Some(Maker::Hand),
-        BootLoader::GrubBls => Some(Maker::Grub),
-        BootLoader::Kernelstub => Some(Maker::Kernelstub),
-        BootLoader::UnifiedKernelImage => unified_maker(draft),
-        _ => None,
-    }
-}
-
-fn unified_maker(draft: &mut Draft<'_>) -> Option<Maker> {
-    let facts = draft.facts;
-    let install = facts.files.iter().filter(|(path, _)| {
-        *path == "/etc/kernel/install.conf" || path.starts_with("/etc/kernel/install.conf.d/")
-    });
-    let layout = shell::evaluate(install.filter_map(|(path, _)| facts.text(path)))
-        .remove("layout")
-        .flatten();
-    let presets = facts.files.iter().any(|(path, _)| {
-        path.starts_with("/etc/mkinitcpio.d/")
-            && facts.text(path).is_some_and(|text| {
-                shell::assignments(text)
-                    .iter()
-                    .any(|assignment| assignment.name.ends_with("_uki"))
-            })
-    });
-    let dracut = facts.files.iter().any(|(path, _)| {
-        path.starts_with("/etc/dracut.conf")
-            && facts.text(path).is_some_and(|text| {
-                shell::evaluate([text]).remove("uefi").flatten().as_deref() == Some("yes")
-            })
-    });
-    let maker = if layout.as_deref() == Some("uki") {
-        Maker::UnifiedKernelInstall
-    } else if presets {
-        Maker::UnifiedMkinitcpio
-    } else if dracut {
-        Maker::UnifiedDracut
-    } else {
-        draft.refuse(
-            "stack.unified-image",
-            "This host starts a unified kernel image, and what makes it is not known: neither kernel-install (layout=uki), nor a preset of mkinitcpio, nor dracut (uefi=yes).",
-            "If a tool of your own makes the image, add the words that passthru plan shows there and make it anew.",
-        );
-        return None;
-    };
-    if !facts.boot.secure_boot.is(&false) && facts.boot.signer.is_none() {
-        let state = if facts.boot.secure_boot.is(&true) {
-            "Secure Boot is on"
-        } else {
-            "Whether Secure Boot is on was not measured"
-        };
-        draft.refuse(
-            "stack.signed-images",
-            format!("{state}, and nothing on this host signs the kernel images that it makes: one with other words would not start."),
-            "Set up keys of your own (sbctl, or SecureBootPrivateKey= in /etc/kernel/uki.conf) so that kernel-install or mkinitcpio signs what it makes, or turn Secure Boot off in the firmware.",
-        );
-        return None;
-    }
-    Some(maker)
 }

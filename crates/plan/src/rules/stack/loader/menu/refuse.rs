@@ -1,6 +1,18 @@
 //! What cannot be done on a menu as it is, and what the user should know of it.
 
 use super::*;
+use crate::rules::stack::generator::mkinitcpio;
+
+/// Presets whose images take their words from elsewhere.
+pub(super) fn other_cmdlines(draft: &mut Draft<'_>) {
+    for (path, what) in mkinitcpio::other_cmdlines(draft.facts) {
+        draft.refuse(
+            "stack.unified-image",
+            format!("{path} gives its image a kernel command line of its own ({what}), so words in {CMDLINE} would not get into it."),
+            format!("Put that command line into {CMDLINE}, take {what} out of {path}, run: sudo mkinitcpio -P, and plan again."),
+        );
+    }
+}
 
 impl Menu<'_> {
     /// A word that has to go and stands where no edit reaches.
@@ -58,6 +70,18 @@ impl Menu<'_> {
                 format!("Edit kernel_options in {KERNELSTUB}, run: sudo kernelstub, reboot, and plan again."),
             );
         }
+    }
+
+    /// Says so if fallback entries get the words, too.
+    pub(super) fn fallback_notice(&self, draft: &mut Draft<'_>, words: &[String]) {
+        let names: Vec<&str> = self.fallbacks().map(|entry| entry.id.as_str()).collect();
+        if words.is_empty() || names.is_empty() {
+            return;
+        }
+        draft.notice(
+            "boot.fallback-words",
+            format!("The fallback entries ({}) are made from the same command line as the normal ones, so they carry these words too. The way back is the entry \"… without passthru\".", names.join(", ")),
+        );
     }
 
     /// Says so if the menu, and with it the way back, does not show by itself.

@@ -79,7 +79,7 @@ impl<'a> Menu<'a> {
         line: &Line,
         words: &[String],
         trial_words: &[String],
-        made: &[Change],
+        made: &Images,
     ) -> Result<Trial, String> {
         self.can_start_once()?;
         let images = !made.is_empty();

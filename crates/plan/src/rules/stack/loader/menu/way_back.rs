@@ -2,13 +2,50 @@
 
 use super::*;
 
+/// Before the release of the kernel that the entry starts.
+const RELEASE: &str = "# Its kernel: ";
+
+/// The release of the kernel that the entry at `path` with this text starts, if that is known.
+fn release_of(facts: &Facts, path: &str, text: &str) -> Option<String> {
+    let recorded = text.lines().find_map(|line| line.strip_prefix(RELEASE));
+    let said = recorded
+        .map(str::trim)
+        .or_else(|| bls::value(text, "version"));
+    // Read from the kernel itself.
+    let entries = facts.boot.entries.iter();
+    let found = || {
+        entries
+            .filter(|entry| entry.path == path)
+            .find_map(|entry| entry.version.clone())
+    };
+    said.map(String::from).or_else(found)
+}
+
+fn is_installed(facts: &Facts, release: &str) -> bool {
+    let mut kernels = facts.kernel.installed.iter();
+    kernels.any(|kernel| kernel.release == release)
+}
+
+/// The entry "… without passthru", and the release that it starts if the modules of that kernel are
+/// gone.
+pub(crate) fn way_back_entry(facts: &Facts) -> Option<(&str, Option<String>)> {
+    if !super::super::is_menu(facts) {
+        return None;
+    }
+    let [name, _] = names(facts.boot.loader.value());
+    let path = facts.files.keys().find(|path| path.ends_with(name))?;
+    let gone =
+        release_of(facts, path, facts.text(path)?).filter(|release| !is_installed(facts, release));
+    Some((path, gone))
+}
+
 impl Menu<'_> {
     /// The entry "… without passthru", and copies for it that no tool knows.
     pub(super) fn way_back(&self, words: &[String]) -> Vec<Change> {
         let path = self.path(self.without_name());
         let record = self.record(words);
         if let Some(text) = self.facts.text(&path)
-            && self.starts_an_installed_kernel(text)
+            && self.starts_an_installed_kernel(&path, text)
         {
             let rest: String = text
                 .split_inclusive('\n')
@@ -35,7 +72,7 @@ impl Menu<'_> {
                 .chain(&self.default.initrds)
                 .collect()
         };
-        let version = self.default.version.as_deref().unwrap_or("linux");
+        let version = self.default_release().unwrap_or("linux");
         let directory = self.free_directory(version);
         for from in sources {
             let base = from.rsplit('/').next().unwrap_or("image");
@@ -130,15 +167,24 @@ impl Menu<'_> {
     }
 
     /// The modules of the kernel that the way back starts are still there.
-    pub(super) fn starts_an_installed_kernel(&self, text: &str) -> bool {
-        bls::value(text, "version").is_none_or(|version| {
-            self.facts
-                .kernel
-                .installed
-                .iter()
-                .any(|kernel| kernel.release == version)
-                || self.default.version.as_deref() == Some(version)
+    pub(super) fn starts_an_installed_kernel(&self, path: &str, text: &str) -> bool {
+        release_of(self.facts, path, text).is_none_or(|release| {
+            is_installed(self.facts, &release)
+                || self.default.version.as_deref() == Some(release.as_str())
         })
+    }
+
+    /// The release that starts by default: the entry says it, or the image that it names is a kernel's.
+    fn default_release(&self) -> Option<&str> {
+        let by_image = || {
+            let mut kernels = self.facts.kernel.installed.iter();
+            let kernel = kernels.find(|kernel| {
+                let image = kernel.image.as_ref();
+                image.is_some_and(|image| self.default.initrds.contains(&image.path))
+            })?;
+            Some(kernel.release.as_str())
+        };
+        self.default.version.as_deref().or_else(by_image)
     }
 
     /// A path on the partition as an entry names it.
@@ -155,10 +201,16 @@ impl Menu<'_> {
     }
 
     pub(super) fn without_text(&self, record: &str, copied: &[(String, String)]) -> String {
-        let head = format!(
+        let mut head = format!(
             "{record}# Written by passthru: starts this host as it was, from copies. It must stay as it\n\
              # is; passthru undo takes it away.\n"
         );
+        // Entries that are written by hand say no version.
+        if self.default.version.is_none()
+            && let Some(release) = self.default_release()
+        {
+            head.push_str(&format!("{RELEASE}{release}\n"));
+        }
         let title = self.title();
         if self.default.unified {
             let mut text = format!("{head}title      {title} {TITLE_WITHOUT}\n");
