@@ -1,11 +1,25 @@
 //! What can be typed. Types only: what it means is decided by the commands.
 
+#[cfg(test)]
+mod said;
 pub(crate) mod vm;
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use passthru_plan::{Address, Selector, intent};
+
+const NOTES: &str = "\
+Looking changes nothing. Every change can be taken back: `sudo passthru undo`.
+Try it without touching this machine: `passthru demo`.";
+
+/// What every command ends with; [`crate::error`] keeps to it.
+pub(crate) const EXIT_STATUS: &str = "  0  yes; done; nothing to do
+  1  no: a check failed, a plan is refused, or something stood in the way before the first change
+  2  the command line makes no sense, or something could not be read; nothing was changed
+  3  done; the host has to be rebooted
+  4  it failed, and everything is as before
+  5  it failed, and something is not as before";
 
 /// Takes this host from bare metal to a virtual machine that owns its GPU, and back.
 ///
@@ -17,8 +31,8 @@ use passthru_plan::{Address, Selector, intent};
     max_term_width = 100,
     arg_required_else_help = false,
     subcommand_help_heading = "Commands",
-    after_help = "Looking changes nothing. Every change can be taken back: `passthru undo`.\n\
-        Try it without touching this machine: `passthru demo`."
+    after_help = NOTES,
+    after_long_help = format!("{NOTES}\n\nExit status:\n{EXIT_STATUS}")
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -115,7 +129,7 @@ pub(crate) enum Command {
     Recover,
     /// Show what was done here, and when.
     History,
-    /// Guests: which CPUs and memory of this host they get.
+    /// Guests: make, change, check, start and stop them.
     Vm(vm::Vm),
     /// Read, check and trim option ROMs, such as a card's video BIOS.
     Rom(Rom),
@@ -123,6 +137,9 @@ pub(crate) enum Command {
     Capture(Capture),
     /// Walk through the whole cycle on a built-in sample host: no root, no reboot.
     Demo(Demo),
+    /// Where this host stands, as without a command.
+    #[command(hide = true)]
+    Status,
     /// Shell completions and manual pages.
     #[command(hide = true)]
     Generate(Generate),
@@ -186,24 +203,24 @@ pub(crate) struct Want {
     /// Only turn the IOMMU on; bind nothing yet.
     #[arg(long)]
     pub(crate) iommu_only: bool,
-    /// Put right what guides and other tools left behind, as passthru doctor names it. Without
-    /// --gpu it is all that is done.
+    /// Put right what guides and other tools left behind, as `passthru doctor` names it; without
+    /// --gpu and --iommu-only nothing else is done.
     #[arg(long)]
     pub(crate) repair: bool,
     /// Set memory aside for guests at every boot, in huge pages, such as 16G; together with --gpu, on
     /// whose memory node they lie. What an earlier change set aside is replaced, or stays without it.
     #[arg(long, value_name = "SIZE", value_parser = vm::memory, requires = "gpu")]
     pub(crate) hugepages: Option<vm::Kib>,
-    /// In pages of this size.
+    /// The size of these huge pages.
     #[arg(long, value_name = "SIZE", requires = "hugepages")]
     pub(crate) hugepage_size: Option<vm::PageSize>,
     /// Take away huge pages that an earlier change set aside.
     #[arg(long, conflicts_with = "hugepages")]
     pub(crate) no_hugepages: bool,
-    /// No trial boot: the next boot has it, and so has every later one.
+    /// No trial boot: the change is there from the next boot on.
     #[arg(long)]
     pub(crate) no_trial: bool,
-    /// Read what is wanted from a TOML file with the same words as keys.
+    /// Read what is wanted from a TOML file with the same words as keys, such as gpu = ["01:00.0"].
     #[arg(
         long,
         value_name = "FILE",

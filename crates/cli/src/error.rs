@@ -2,6 +2,7 @@
 
 use std::{fmt, io, process::ExitCode};
 
+use passthru_plan::Facts;
 use serde::Serialize;
 
 use crate::out::Out;
@@ -13,10 +14,21 @@ pub(crate) enum Outcome {
     Done,
     /// No: a check failed, the plan is refused, verify found drift.
     No,
-    /// Done, but something on the host could not be read; it was named on standard error.
+    /// Something on the host could not be read; it was named on standard error.
     Incomplete,
     /// Done; the host has to be rebooted.
     RebootNeeded,
+}
+
+impl Outcome {
+    /// The same, unless part of the host could not be read: then it is no answer about all of it.
+    pub(crate) fn about(self, facts: &Facts) -> Self {
+        if facts.unreadable.is_empty() {
+            self
+        } else {
+            Self::Incomplete
+        }
+    }
 }
 
 /// Kinds of errors; each has one exit status.
@@ -29,6 +41,8 @@ pub(crate) enum Kind {
     Input,
     /// The command needs root.
     NeedsRoot,
+    /// What was asked for is not done; the hints say what would have to be otherwise.
+    Refused,
     /// Something stood in the way before the first change.
     NothingChanged,
     /// It failed, and everything is as before.
@@ -43,7 +57,7 @@ impl Kind {
     const fn status(self) -> u8 {
         match self {
             Self::Usage | Self::Input | Self::NeedsRoot | Self::Output => 2,
-            Self::NothingChanged => 1,
+            Self::Refused | Self::NothingChanged => 1,
             Self::RolledBack => 4,
             Self::NotRolledBack => 5,
         }

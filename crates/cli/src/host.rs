@@ -63,11 +63,15 @@ pub(crate) fn no_capture(global: &Global, verb: &str) -> Result<()> {
     if global.host.is_none() {
         return Ok(());
     }
-    Err(Error::usage(format!(
+    let error = Error::usage(format!(
         "passthru {verb} changes a host, and --host names a capture, which is only a copy of one"
     ))
-    .hint("leave out --host to act on this host")
-    .hint("passthru plan --host FILE shows what would be done"))
+    .hint("leave out --host to act on this host");
+    Err(match verb {
+        "apply" | "setup" => error.hint("passthru plan --host FILE shows what would be done"),
+        "vm new" | "vm edit" => error.hint("with --dry-run it shows what would be done"),
+        _ => error,
+    })
 }
 
 /// The effective user may do everything.
@@ -104,22 +108,27 @@ fn open_capture(path: &Path) -> Result<Root> {
 
 impl Host {
     /// What is known about the host, as far as `wanted`.
-    pub(crate) fn facts(&self, wanted: Wanted) -> Result<Facts> {
-        Ok(observe(&self.root, wanted))
+    pub(crate) fn facts(&self, wanted: Wanted) -> Facts {
+        observe(&self.root, wanted)
     }
 
     /// Everything, and what systemd says has failed: what a trial boot is held to.
-    pub(crate) fn facts_with_health(&self, global: &Global) -> Result<Facts> {
-        let mut facts = self.facts(Wanted::all())?;
+    pub(crate) fn facts_with_health(&self, global: &Global) -> Facts {
+        let mut facts = self.facts(Wanted::all());
         if self.is_live() {
             facts.health.failed_units = failed_units(self.exec(global).as_ref());
         }
-        Ok(facts)
+        facts
     }
 
     /// The host's files.
     pub(crate) fn root(&self) -> &Root {
         &self.root
+    }
+
+    /// The option that named it; none for this machine.
+    pub(crate) fn flag(&self) -> Option<&str> {
+        self.named.first().map(String::as_str)
     }
 
     /// This machine.
@@ -142,10 +151,15 @@ impl Host {
         let acts = matches!(
             (word(0), word(1)),
             (Some("apply" | "confirm" | "undo" | "recover" | "setup"), _)
-                | (Some("vm"), Some("new" | "start" | "stop" | "release"))
-        );
+                | (
+                    Some("vm"),
+                    Some("new" | "edit" | "start" | "stop" | "release")
+                )
+        ) && !words.iter().any(|word| word == "--dry-run");
+        // The journal is closed to others.
+        let reads = matches!(word(0), Some("verify" | "history"));
         let mut argv: Vec<String> = Vec::new();
-        if acts && self.is_live() {
+        if (acts || reads) && self.is_live() {
             argv.push("sudo".into());
         }
         argv.push("passthru".into());

@@ -236,10 +236,11 @@ impl Out {
     /// What is there on the host but could not be understood, on standard error.
     pub(crate) fn unreadable(&mut self, facts: &Facts) -> io::Result<()> {
         const MOST: usize = 8;
-        for what in facts.unreadable.iter().take(MOST) {
+        let all = || facts.unreadable.iter().chain(&facts.closed);
+        for what in all().take(MOST) {
             self.note(what)?;
         }
-        match facts.unreadable.len().checked_sub(MOST) {
+        match all().count().checked_sub(MOST) {
             None | Some(0) => Ok(()),
             Some(more) => self.note(&format!("and {more} more that could not be read")),
         }
@@ -256,13 +257,14 @@ impl Out {
 /// `--color`, then NO_COLOR, then CLICOLOR_FORCE, then whether somebody watches.
 fn wants_color(choice: Color, terminal: bool) -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    // 0 means: not forced, and the terminal decides.
+    let forced =
+        set("CLICOLOR_FORCE") && std::env::var_os("CLICOLOR_FORCE").is_some_and(|v| v != "0");
     match choice {
         Color::Always => true,
         Color::Never => false,
         Color::Auto if set("NO_COLOR") => false,
-        Color::Auto if set("CLICOLOR_FORCE") => {
-            std::env::var_os("CLICOLOR_FORCE").is_some_and(|value| value != "0")
-        }
+        Color::Auto if forced => true,
         Color::Auto => terminal && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
     }
 }

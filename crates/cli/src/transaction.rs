@@ -24,6 +24,8 @@ pub(crate) struct Applied {
     pub(crate) number: u32,
     /// It takes effect at the next boot.
     pub(crate) reboot: bool,
+    /// What was brought to its end first.
+    pub(crate) recovered: Option<Recovered>,
 }
 
 /// Carries `plan` out, showing how it goes.
@@ -42,8 +44,9 @@ pub(crate) fn apply(
         .map(|applied| Applied {
             number: applied.number,
             reboot: applied.reboot,
+            recovered: applied.recovered,
         })
-        .map_err(failure)
+        .map_err(|rest| failed(host, &[], rest))
 }
 
 /// Takes transaction `number` back, showing how it goes; `reason` says why, if nobody asked for it.
@@ -71,7 +74,7 @@ pub(crate) fn undo(
         &options,
         &mut shown,
     )
-    .map_err(|rest| partly_undone(done.to_vec(), rest))
+    .map_err(|rest| failed(host, done, rest))
 }
 
 /// Brings an interrupted transaction to one of its two ends, if there is one, and says so.
@@ -90,7 +93,8 @@ pub(crate) fn recover_after(
     let exec = host.exec(global);
     let recovered = {
         let mut shown = Shown::new(out, None);
-        transaction::recover(host.root(), exec.as_ref(), &options, &mut shown).map_err(failure)?
+        transaction::recover(host.root(), exec.as_ref(), &options, &mut shown)
+            .map_err(|rest| failed(host, &[], rest))?
     };
     if let (Some(recovered), false) = (&recovered, out.is_json()) {
         let lead = Line::new().put(Style::Warn, "recovered  ");
@@ -197,6 +201,34 @@ fn options(wait: u64, cancel: Option<&Cancel>) -> Options<'_> {
     }
 }
 
+/// What went wrong on `host` after the transactions `done` were undone; and if one is left halfway, how
+/// to start the host all the same.
+fn failed(host: &Host, done: &[u32], failure: Failure) -> Error {
+    let halfway = halfway(&failure);
+    let error = partly_undone(done.to_vec(), failure);
+    let records = halfway.and_then(|_| transaction::history(host.root()).ok());
+    let record = records
+        .iter()
+        .flatten()
+        .find(|record| Some(record.number) == halfway);
+    match record.and_then(|record| record.plan.way_back.as_ref()) {
+        Some(way_back) => error.hint(format!(
+            "until then, should the host not start: {}",
+            way_back.choice
+        )),
+        None => error,
+    }
+}
+
+/// The transaction that could not be taken back entirely.
+fn halfway(failure: &Failure) -> Option<u32> {
+    match failure {
+        Failure::NotRolledBack { number, .. } => Some(*number),
+        Failure::PartlyUndone { rest, .. } => halfway(rest),
+        _ => None,
+    }
+}
+
 /// What went wrong after the transactions `done` were undone.
 fn partly_undone(mut done: Vec<u32>, rest: Failure) -> Error {
     if done.is_empty() {
@@ -285,11 +317,10 @@ fn failure(failure: Failure) -> Error {
                     error.hint(format!("{}: {}", stuck.what, stuck.way_out))
                 })
                 .hint("sudo passthru recover tries again")
-                .hint("until then, the recovery entry of the boot menu starts this host without passthru's words")
         }
         Failure::Stopped => {
             Error::new(Kind::NotRolledBack, "stopped by a failpoint, as by a crash")
-                .hint("passthru recover brings the host to before or after")
+                .hint("sudo passthru recover brings the host to before or after")
         }
     }
 }

@@ -7,11 +7,14 @@ mod running;
 
 pub use running::{Started, State, Way};
 
-use std::{sync::atomic::AtomicBool, time::Duration};
+use std::{path::Path, sync::atomic::AtomicBool, time::Duration};
 
 use thiserror::Error;
 
-use crate::exec::{Exec, ExecError, Watch};
+use crate::{
+    exec::{Exec, ExecError, Watch},
+    root::Root,
+};
 
 /// virsh, for the guests of the whole host, whoever the caller is.
 const VIRSH: [&str; 4] = ["virsh", "--quiet", "--connect", "qemu:///system"];
@@ -38,14 +41,40 @@ pub enum LibvirtError {
 
 impl LibvirtError {
     /// What can be done about it.
-    pub const fn way_out(&self) -> &'static str {
+    pub fn way_out(&self) -> String {
+        let daemon = Root::open(Path::new("/")).map_or(LIBVIRTD, |root| daemon(&root));
         match self {
-            Self::Silent(_) => {
-                "is libvirt installed (virsh, libvirt-daemon-system), and does it run? \
-                 systemctl status libvirtd"
+            Self::Silent(_) => format!(
+                "is libvirt installed, with virsh, and does it run? systemctl status {daemon}"
+            ),
+            Self::Refused { .. } if !rustix::process::geteuid().is_root() => {
+                "libvirt's system daemon may not let you in: run it with sudo, or once: sudo \
+                 usermod -aG libvirt $USER, and log in again"
+                    .into()
             }
-            Self::Refused { .. } => "libvirt's log says more: journalctl -u libvirtd -n 30",
+            Self::Refused { .. } => {
+                format!("libvirt's log says more: sudo journalctl -u {daemon} -n 30")
+            }
         }
+    }
+}
+
+const LIBVIRTD: &str = "libvirtd";
+const VIRTQEMUD: &str = "virtqemud";
+
+/// The unit of the daemon that has the guests: one for all drivers, or one for QEMU alone (libvirt's
+/// docs/daemons.rst). Where both are installed, the socket that is enabled says which one answers.
+fn daemon(root: &Root) -> &'static str {
+    let unit = |name: &str| {
+        ["/usr/lib/systemd/system", "/lib/systemd/system"]
+            .iter()
+            .any(|directory| root.exists(&format!("{directory}/{name}.service")))
+    };
+    let enabled = "/etc/systemd/system/sockets.target.wants/virtqemud.socket";
+    if unit(VIRTQEMUD) && (!unit(LIBVIRTD) || root.link_name(enabled).is_some()) {
+        VIRTQEMUD
+    } else {
+        LIBVIRTD
     }
 }
 
@@ -165,4 +194,37 @@ fn said(text: &str) -> String {
         .map(|line| line.trim().trim_start_matches("error: "));
     let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
     lines.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_daemon_that_is_there() {
+        let named = |files: &[&str], enabled: bool| {
+            let directory = tempfile::tempdir().unwrap();
+            let units = directory.path().join("usr/lib/systemd/system");
+            std::fs::create_dir_all(&units).unwrap();
+            for file in files {
+                std::fs::write(units.join(file), "").unwrap();
+            }
+            if enabled {
+                let wants = directory
+                    .path()
+                    .join("etc/systemd/system/sockets.target.wants");
+                std::fs::create_dir_all(&wants).unwrap();
+                let target = "/usr/lib/systemd/system/virtqemud.socket";
+                std::os::unix::fs::symlink(target, wants.join("virtqemud.socket")).unwrap();
+            }
+            daemon(&Root::open(directory.path()).unwrap())
+        };
+        assert_eq!(named(&["virtqemud.service"], true), VIRTQEMUD);
+        assert_eq!(named(&["virtqemud.service"], false), VIRTQEMUD);
+        assert_eq!(named(&["libvirtd.service"], false), LIBVIRTD);
+        let both = ["libvirtd.service", "virtqemud.service"];
+        assert_eq!(named(&both, false), LIBVIRTD);
+        assert_eq!(named(&both, true), VIRTQEMUD);
+        assert_eq!(named(&[], false), LIBVIRTD);
+    }
 }

@@ -4,6 +4,10 @@
 //! kernel inside it (`openat2` with `RESOLVE_IN_ROOT`, Linux 5.6), so an absolute link in a capture
 //! leads into the capture and `..` stops at its top. Joining path texts cannot do that.
 
+mod directory;
+
+pub use directory::Directory;
+
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
@@ -252,7 +256,7 @@ impl Root {
     /// The content of `path` as text without trailing white space or padding NULs, or `None` if it
     /// is missing, unreadable or empty. For attribute files.
     pub fn attribute(&self, path: &str) -> Option<String> {
-        attribute_text(self.read(path).ok()?)
+        directory::attribute_text(self.read(path).ok()?)
     }
 
     /// The content of `path` as text, byte for byte.
@@ -376,89 +380,6 @@ impl Root {
         let stat = fs::fstatvfs(&fd).map_err(|e| self.error(path, e))?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
-
-    /// Opens a directory once, for reading many small files of it.
-    ///
-    /// # Errors
-    /// If it is missing or not a directory.
-    pub fn directory<'a>(&'a self, path: &'a str) -> Result<Directory<'a>, PathError> {
-        let dir = self.open_at(path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
-        Ok(Directory {
-            root: self,
-            dir,
-            path,
-        })
-    }
-}
-
-/// An open directory of a root. Its entries are opened by name, one component at a time and never
-/// through a link, which is several times cheaper than resolving a whole path for each.
-#[derive(Debug)]
-pub struct Directory<'a> {
-    root: &'a Root,
-    dir: OwnedFd,
-    path: &'a str,
-}
-
-impl Directory<'_> {
-    fn note(&self, name: &str, what: Seen) {
-        if self.root.seen.is_some() {
-            self.root.note(&format!("{}/{name}", self.path), what);
-        }
-    }
-
-    /// As [`Root::attribute`], for the file `name` of this directory.
-    pub fn attribute(&self, name: &str) -> Option<String> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        // `power/runtime_status` names a directory below: nothing on the way may be a link.
-        let fd = fs::openat2(
-            &self.dir,
-            name,
-            flags,
-            Mode::empty(),
-            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
-        )
-        .ok()?;
-        self.note(name, Seen::File);
-        // sysfs gives at most one page, and all of it in one read.
-        let mut buffer = [0_u8; 4096];
-        let length = loop {
-            match rustix::io::read(&fd, &mut buffer) {
-                Ok(n) => break n,
-                Err(Errno::INTR) => {}
-                Err(_) => return None,
-            }
-        };
-        attribute_text(buffer[..length].to_vec())
-    }
-
-    /// The target of the link `name` of this directory, as it is written.
-    pub fn link(&self, name: &str) -> Option<String> {
-        let target = fs::readlinkat(&self.dir, name, Vec::new()).ok()?;
-        let target = target.to_string_lossy().into_owned();
-        self.note(name, Seen::Link(target.clone()));
-        Some(target)
-    }
-
-    /// As [`Root::link_name`], for the link `name` of this directory.
-    pub fn link_name(&self, name: &str) -> Option<String> {
-        let target = fs::readlinkat(&self.dir, name, Vec::new()).ok()?;
-        let target = target.to_string_lossy();
-        self.note(name, Seen::Link(target.clone().into_owned()));
-        target
-            .rsplit('/')
-            .find(|part| !part.is_empty())
-            .map(str::to_owned)
-    }
-
-    /// The directory has an entry `name`.
-    pub fn has(&self, name: &str) -> bool {
-        let found = fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok();
-        if found {
-            self.note(name, Seen::Presence);
-        }
-        found
-    }
 }
 
 /// Opens `path` inside `dir` as if `dir` were the root directory.
@@ -523,10 +444,4 @@ fn read_all(file: File) -> io::Result<Vec<u8>> {
         ));
     }
     Ok(bytes)
-}
-
-fn attribute_text(bytes: Vec<u8>) -> Option<String> {
-    let text = String::from_utf8(bytes).ok()?;
-    let text = text.trim_matches(|c: char| c == '\0' || c.is_whitespace());
-    (!text.is_empty()).then(|| text.to_owned())
 }

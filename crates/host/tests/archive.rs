@@ -234,7 +234,7 @@ fn what_was_closed_to_the_user_is_not_taken_for_empty() {
     assert_eq!(why, "/boot/grub/grub.cfg needs root to be read");
     assert!(
         facts
-            .unreadable
+            .closed
             .iter()
             .any(|line| line.contains("/boot/loader/entries"))
     );

@@ -94,7 +94,7 @@ fn the_initramfs_of_a_unified_kernel_image() {
     assert_eq!(content.texts["etc/modprobe.d/a.conf"], "softdep a pre: b\n");
     host.file("boot/u.efi", pe(b".linux", &archive));
     let error = read_image(&host.root(), "/boot/u.efi", &[]).unwrap_err();
-    assert!(error.needs_other_tool(), "{error}");
+    assert!(matches!(error.problem, ImageProblem::Unified), "{error}");
 }
 
 #[test]
@@ -108,12 +108,12 @@ fn images_that_other_tools_must_open() {
     ] {
         host.file("boot/i", bytes);
         let error = read_image(&host.root(), "/boot/i", &[]).unwrap_err();
-        assert!(error.needs_other_tool());
+        assert!(!error.is_damage(), "{error}");
         assert!(error.to_string().contains(word), "{error}");
     }
     host.file("boot/i", [0; 4096]);
     let error = read_image(&host.root(), "/boot/i", &[]).unwrap_err();
-    assert!(matches!(error.problem, ImageProblem::Empty) && !error.needs_other_tool());
+    assert!(matches!(error.problem, ImageProblem::Empty) && error.is_damage());
     let error = read_image(&host.root(), "/boot/none", &[]).unwrap_err();
     assert!(
         error.to_string().starts_with("/boot/none cannot be opened"),

@@ -348,13 +348,21 @@ impl Drop for Machine {
 
 /// Whether the kernel complained of a stall since that byte of the console.
 pub fn stalled(console: &Path, since: u64) -> bool {
+    stalls(console, since) > 0
+}
+
+/// How often it did; a processor that has lost its timer for good goes on.
+pub fn stalls(console: &Path, since: u64) -> usize {
     let mut text = Vec::new();
     let read = File::open(console).and_then(|mut console| {
         console.seek(SeekFrom::Start(since))?;
         console.read_to_end(&mut text)
     });
     let text = String::from_utf8_lossy(&text);
-    read.is_ok() && STALLS.iter().any(|stall| text.contains(stall))
+    match read {
+        Ok(_) => STALLS.iter().map(|stall| text.matches(stall).count()).sum(),
+        Err(_) => 0,
+    }
 }
 
 /// QEMU's whole command line.

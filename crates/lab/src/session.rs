@@ -21,6 +21,9 @@ use crate::{bail, ensure, guest, payload};
 /// Longest time one passthru command may take in an emulated host.
 const COMMAND: Duration = Duration::from_secs(600);
 
+/// So many complaints of a stall during one command, and it is not waited for any more.
+const HOPELESS: usize = 3;
+
 /// Ends when the service of a trial boot has, and prints what it said.
 const JUDGED: &str = "systemctl cat passthru-confirm.service >/dev/null
 while systemctl is-active -q passthru-confirm.service; do sleep 0.5; done
@@ -176,8 +179,11 @@ impl<'a> Session<'a> {
         let words: Vec<String> = arguments.iter().map(|&word| quote(word)).collect();
         let command = format!("passthru {}", words.join(" "));
         let report = self.lab.report;
+        let console = self.room.join(machine::CONSOLE);
+        let since = fs::metadata(&console).map_or(0, |console| console.len());
+        let hope = || machine::stalls(&console, since) < HOPELESS;
         let agent = self.agent()?;
-        let output = report.phase(&command, || agent.run(&command, COMMAND))?;
+        let output = report.phase(&command, || agent.run_while(&command, COMMAND, &hope))?;
         Ok(Answer { command, output })
     }
 

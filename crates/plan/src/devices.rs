@@ -14,6 +14,8 @@ pub struct Devices<'a> {
     pub groups: Vec<GroupOf<'a>>,
     /// Functions that are in no group.
     pub ungrouped: Vec<Flat<'a>>,
+    /// What could not be understood, and is missing here.
+    pub unreadable: &'a [alloc::string::String],
 }
 
 /// A group with its functions in address order.
@@ -105,6 +107,7 @@ pub fn devices(facts: &Facts) -> Devices<'_> {
         schema: 1,
         groups,
         ungrouped,
+        unreadable: &facts.unreadable,
     }
 }
 

@@ -8,11 +8,12 @@ use thiserror::Error;
 use crate::{
     guest::hugepages::PageSize,
     pci::{Address, Ids},
+    text::size,
 };
 
-/// What the user wants of a host. An intent file (TOML) holds exactly this.
+/// What the user wants of a host. An intent file (TOML) holds this, under the words of the flags.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(try_from = "Keys", rename_all = "kebab-case")]
 pub struct Intent {
     /// The cards to give away, by any function of theirs.
     pub gpu: Vec<Selector>,
@@ -83,7 +84,109 @@ pub struct BadSelector {
     why: String,
 }
 
+/// The keys that are read: the words of the flags, and those that a stored plan has.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct Keys {
+    gpu: Vec<Selector>,
+    with: Vec<Selector>,
+    binding: Binding,
+    headless: bool,
+    allow_unsafe_interrupts: bool,
+    iommu_only: bool,
+    repair: bool,
+    hugepages: Option<Size>,
+    hugepage_size: PageSize,
+    no_hugepages: bool,
+    no_trial: Option<bool>,
+    // As a plan stores them.
+    hugepages_kib: Option<u64>,
+    trial: Option<TrialBoot>,
+}
+
+/// A size such as `16G`, in KiB.
+struct Size(u64);
+
+/// What no host can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum BadIntent {
+    /// Nothing is wanted.
+    #[error("names no card")]
+    Nothing,
+    /// Huge pages are set aside for a guest with a card.
+    #[error("hugepages needs gpu")]
+    HugepagesWithoutCard,
+    /// A size of pages without pages.
+    #[error("hugepage-size needs hugepages")]
+    SizeWithoutHugepages,
+    /// Huge pages, and none.
+    #[error("hugepages and no-hugepages exclude each other")]
+    PagesAndNone,
+    /// The same thing, said in two ways.
+    #[error("{0} and {1} say the same: keep one")]
+    Twice(&'static str, &'static str),
+}
+
+impl TryFrom<Keys> for Intent {
+    type Error = BadIntent;
+
+    fn try_from(keys: Keys) -> Result<Self, BadIntent> {
+        if keys.hugepages.is_some() && keys.hugepages_kib.is_some() {
+            return Err(BadIntent::Twice("hugepages", "hugepages-kib"));
+        }
+        if keys.no_trial.is_some() && keys.trial.is_some() {
+            return Err(BadIntent::Twice("no-trial", "trial"));
+        }
+        Ok(Self {
+            gpu: keys.gpu,
+            with: keys.with,
+            binding: keys.binding,
+            headless: keys.headless,
+            allow_unsafe_interrupts: keys.allow_unsafe_interrupts,
+            iommu_only: keys.iommu_only,
+            repair: keys.repair,
+            hugepages_kib: keys.hugepages.map(|size| size.0).or(keys.hugepages_kib),
+            hugepage_size: keys.hugepage_size,
+            no_hugepages: keys.no_hugepages,
+            trial: match keys.no_trial {
+                Some(true) => TrialBoot::Never,
+                Some(false) => TrialBoot::IfPossible,
+                None => keys.trial.unwrap_or_default(),
+            },
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        size::parse_kib(&text)
+            .map(Self)
+            .map_err(serde::de::Error::custom)
+    }
+}
+
 impl Intent {
+    /// Whether it can be asked for at all, whichever way it came.
+    ///
+    /// # Errors
+    /// If nothing is wanted, or something that is needed for it is not.
+    pub fn check(&self) -> Result<(), BadIntent> {
+        if self.gpu.is_empty() && !self.iommu_only && !self.repair {
+            return Err(BadIntent::Nothing);
+        }
+        if self.hugepages_kib.is_some() && self.gpu.is_empty() {
+            return Err(BadIntent::HugepagesWithoutCard);
+        }
+        if self.hugepages_kib.is_some() && self.no_hugepages {
+            return Err(BadIntent::PagesAndNone);
+        }
+        if !self.hugepage_size.is_largest() && self.hugepages_kib.is_none() {
+            return Err(BadIntent::SizeWithoutHugepages);
+        }
+        Ok(())
+    }
+
     /// Nothing is asked for but repairs.
     pub fn is_repair_only(&self) -> bool {
         self.repair && self.gpu.is_empty() && !self.iommu_only

@@ -28,6 +28,9 @@ pub struct Plan {
     /// The transaction that this one makes permanent, if a trial has proved itself.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub continues: Option<u32>,
+    /// How a person gets back from a boot that fails; none where nothing is booted differently.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub way_back: Option<WayBack>,
     /// The guest that this plan is about; it touches nothing that the host boots with.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub guest: Option<String>,
@@ -48,10 +51,20 @@ impl Plan {
             reboot: false,
             trial: None,
             continues: None,
+            way_back: None,
             guest: Some(name.into()),
             outcome: Vec::new(),
         }
     }
+}
+
+/// The way back from a boot that fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WayBack {
+    /// What to do in the boot menu.
+    pub choice: String,
+    /// What stays there, in a sentence.
+    pub stays: String,
 }
 
 /// What happens around a trial boot.

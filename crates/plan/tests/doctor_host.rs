@@ -60,7 +60,7 @@ fn the_machine() {
             |f| f.machine.memory.total_kib = Some(4 << 20),
             "memory.size",
             Warning,
-            "4.0 GiB",
+            "4 GiB",
         ),
         case(
             "a torn file",
@@ -518,4 +518,24 @@ fn kernels_and_boot() {
         .also(&["leftovers.unreadable"]),
     ];
     cases.iter().for_each(Case::run);
+}
+
+/// What helps depends on who looked: nobody who is root already is sent to be root.
+#[test]
+fn root_on_the_host_is_not_told_to_be_root_on_the_host() {
+    use passthru_plan::facts::Reading;
+    let said = |reading| {
+        let facts = Facts {
+            reading,
+            ..Facts::default()
+        };
+        let remedies = doctor(&facts).into_iter().filter_map(|one| one.remedy);
+        remedies.collect::<Vec<_>>().join("\n")
+    };
+    for again in ["Run it", "sudo passthru doctor", "passthru capture"] {
+        assert!(!said(Reading::Root).contains(again), "{again}");
+        assert!(said(Reading::Copy).contains(again), "{again}");
+    }
+    assert!(said(Reading::User).contains("Run it as root: sudo passthru doctor"));
+    assert!(!said(Reading::User).contains("on the host itself"));
 }

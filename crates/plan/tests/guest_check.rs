@@ -320,6 +320,37 @@ fn rom_files_are_looked_into() {
     assert_eq!(answer(&none, &format!("guest.rom:{CARD}")), Status::Unknown);
 }
 
+/// The name of the guest stands where a remedy needs it, and nowhere else.
+#[test]
+fn files_that_are_named_as_a_placeholder() {
+    let (facts, xml) = good();
+    let path = "/roms/MY NAME.rom";
+    let start = xml.find("<name>").unwrap();
+    let end = xml.find("</name>").unwrap();
+    let xml = format!("{}<name>my guest{}", &xml[..start], &xml[end..]);
+    let xml = xml.replacen("</source>", &format!("</source><rom file='{path}'/>"), 1);
+    let remedies: String = checked(&facts, &xml)
+        .into_iter()
+        .filter_map(|one| one.remedy)
+        .collect();
+    assert!(
+        remedies.contains("passthru rom check '/roms/MY NAME.rom'"),
+        "{remedies}"
+    );
+    let pages = xml.replace(
+        "</memory>",
+        "</memory><memoryBacking><hugepages/></memoryBacking>",
+    );
+    let remedies: String = checked(&facts, &pages)
+        .into_iter()
+        .filter_map(|one| one.remedy)
+        .collect();
+    assert!(
+        remedies.contains("vm edit 'my guest' --no-hugepages"),
+        "{remedies}"
+    );
+}
+
 #[test]
 fn what_edit_makes_is_checked_well() {
     let facts = host();

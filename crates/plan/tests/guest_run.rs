@@ -241,7 +241,7 @@ fn a_card_in_use_is_not_taken() {
     };
     let refusals = preflight(&facts, &guest("", ""), &taken, Consent::default()).unwrap_err();
     assert_eq!(refusals[0].id, "guest.start.function.taken");
-    assert_eq!(refusals[0].way_out, "passthru vm stop work");
+    assert_eq!(refusals[0].way_out, "sudo passthru vm stop work");
 }
 
 #[test]

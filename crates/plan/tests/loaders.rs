@@ -392,6 +392,39 @@ fn a_command_line_with_an_open_quote_is_left_alone() {
     assert_eq!(refusals(&facts, &gpu("01:00.0")), ["stack.entries"]);
 }
 
+/// What is named as the way back is what the boot menu will have.
+#[test]
+fn the_way_back_is_part_of_the_plan() {
+    let way = |facts: &Facts, intent: &Intent| {
+        let plan = plan(facts, intent);
+        assert_eq!(plan.refusals, [], "{:?}", facts.boot.loader);
+        let way = plan.way_back.clone().expect("a way back");
+        assert!(plan.outcome.contains(&way.stays) || plan.trial.is_some());
+        // It is stored with the plan, and plans without it are still read.
+        let text = serde_json::to_string(&plan).expect("text");
+        let mut value: serde_json::Value = serde_json::from_str(&text).expect("a plan");
+        assert_eq!(serde_json::from_str::<Plan>(&text).expect("a plan"), plan);
+        value.as_object_mut().expect("an object").remove("way_back");
+        let old: Plan = serde_json::from_value(value).expect("an old plan");
+        assert_eq!(old.way_back, None);
+        way
+    };
+    let card = without_trial(&gpu("01:00.0"));
+    for facts in [systemd_boot_host(), unified_host()] {
+        let back = way(&facts, &card);
+        assert!(back.choice.contains("\"… without passthru\""), "{back:?}");
+        assert!(!back.stays.contains("recovery"), "{back:?}");
+    }
+    assert!(way(&debian(), &card).stays.contains("recovery"));
+    let mut bare = debian();
+    let menu = grub_cfg("", true).replace("-recovery-", "-simple-");
+    write(&mut bare, "/boot/grub/grub.cfg", &menu);
+    assert!(!way(&bare, &card).stays.contains("recovery"));
+    // Nothing that is done before a trial touches the default entry.
+    let tried = way(&systemd_boot_host(), &gpu("01:00.0"));
+    assert!(tried.choice.contains("default entry"), "{tried:?}");
+}
+
 #[test]
 fn a_menu_for_zfs_is_refused() {
     let mut facts = debian();

@@ -11,6 +11,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use passthru_plan::{
     Address, Ids,
     guest::{edit::Port, hugepages, spec},
+    text::size,
 };
 
 /// `passthru vm`.
@@ -142,48 +143,7 @@ impl From<PageSize> for hugepages::PageSize {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Kib(pub(crate) u64);
 
-/// `16G`, `16GiB`, `8192M`: units are powers of 1024, as in QEMU and libvirt's `unit='GiB'`.
-pub(crate) fn memory(text: &str) -> Result<Kib, String> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (digits, unit) = text.split_at(end);
-    let factor = match unit.to_ascii_lowercase().as_str() {
-        "k" | "kib" => 1,
-        "m" | "mib" => 1 << 10,
-        "g" | "gib" => 1 << 20,
-        "t" | "tib" => 1_u64 << 30,
-        _ => return Err("not a size such as 16G or 8192M".into()),
-    };
-    digits
-        .parse::<u64>()
-        .ok()
-        .and_then(|n| n.checked_mul(factor))
-        .map(Kib)
-        .ok_or_else(|| "not a size such as 16G or 8192M".into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes() {
-        assert_eq!(memory("16G"), Ok(Kib(16 << 20)));
-        assert_eq!(memory("16GiB"), Ok(Kib(16 << 20)));
-        assert_eq!(memory("8192m"), Ok(Kib(8192 << 10)));
-        assert_eq!(memory("1T"), Ok(Kib(1 << 30)));
-        for bad in [
-            "",
-            "16",
-            "G",
-            "16GB",
-            "-1G",
-            "1.5G",
-            "99999999999999999999G",
-            "18446744073709551615T",
-        ] {
-            assert!(memory(bad).is_err(), "{bad}");
-        }
-    }
+/// `16G`, `16GiB`, `8192M`.
+pub(crate) fn memory(text: &str) -> Result<Kib, size::BadSize> {
+    size::parse_kib(text).map(Kib)
 }

@@ -1,6 +1,6 @@
 //! `passthru apply`: a plan, carried out as one transaction.
 
-use passthru_plan::{Change, Facts, Plan, Refusal, verify::State};
+use passthru_plan::{Facts, Plan, Refusal, verify::State};
 use serde::Serialize;
 
 use super::plan;
@@ -28,7 +28,7 @@ pub(super) fn run(args: &args::Apply, global: &Global, out: &mut Out) -> Result<
     let host = host::writing(global, "apply")?;
     let intent = plan::intent(&args.want)?;
     let recovered = transaction::recover(&host, global, out)?.map(Into::into);
-    let (facts, plan) = plan::make(&host, global, &intent)?;
+    let (facts, plan) = plan::make(&host, global, &intent);
     if !out.is_json() {
         show::plan::show(out, &facts, &plan)?;
     }
@@ -41,7 +41,7 @@ pub(super) fn run(args: &args::Apply, global: &Global, out: &mut Out) -> Result<
         recovered,
     };
     let outcome = if !plan.refusals.is_empty() {
-        Outcome::No
+        Outcome::No.about(&facts)
     } else if plan.changes.is_empty() {
         document.state = "nothing-to-do";
         document.reboot = waits_for_reboot(&facts, &plan);
@@ -50,12 +50,15 @@ pub(super) fn run(args: &args::Apply, global: &Global, out: &mut Out) -> Result<
         out.text("Nothing was changed.")?;
         return Ok(Outcome::No);
     } else {
-        let applied = carry_out(&host, global, &plan, args.wait, out)?;
+        let mut applied = carry_out(&host, global, &plan, args.wait, out)?;
         document.state = "applied";
         document.transaction = Some(applied.number);
         document.reboot = applied.reboot;
+        if let Some(recovered) = applied.recovered.take() {
+            document.recovered = Some(recovered.into());
+        }
         if !out.is_json() {
-            what_now(&host, &facts, &plan, &applied, out)?;
+            what_now(&host, &plan, &applied, out)?;
         }
         transaction::outcome(applied.reboot)
     };
@@ -103,7 +106,6 @@ pub(super) fn carry_out(
 /// What to do after it, and how to get back.
 pub(super) fn what_now(
     host: &Host,
-    facts: &Facts,
     plan: &Plan,
     applied: &transaction::Applied,
     out: &mut Out,
@@ -134,57 +136,8 @@ pub(super) fn what_now(
     }
     out.heading("The way back, whenever you want it")?;
     out.command(&host.verb("undo"))?;
-    if has_entry_without(facts, plan) {
-        out.paragraph(
-            2,
-            "or, in the boot menu, the entry whose title contains \"without passthru\"",
-        )?;
+    if let (Some(way_back), None) = (&plan.way_back, &plan.trial) {
+        out.paragraph(2, &format!("or {}", way_back.choice))?;
     }
     Ok(())
-}
-
-/// Adds the boot entries "… without passthru".
-const ENTRIES: &str = "/etc/grub.d/42_passthru";
-
-/// After `plan` the boot menu has entries "… without passthru".
-fn has_entry_without(facts: &Facts, plan: &Plan) -> bool {
-    let changed = plan.changes.iter().find_map(|change| match change {
-        Change::Edit { path, after, .. } if path == ENTRIES => Some(after.is_some()),
-        _ => None,
-    });
-    changed.unwrap_or_else(|| facts.files.contains_key(ENTRIES))
-}
-
-#[cfg(test)]
-mod tests {
-    use passthru_plan::{Intent, Measured, facts::ConfigFile};
-
-    use super::*;
-
-    #[test]
-    fn the_entry_without_passthru_is_named_where_there_will_be_one() {
-        let mut facts = Facts::default();
-        let mut plan = passthru_plan::plan(&facts, &Intent::default());
-        plan.changes.clear();
-        assert!(!has_entry_without(&facts, &plan));
-        facts.files.insert(
-            ENTRIES.into(),
-            ConfigFile {
-                text: Measured::Value(String::new()),
-                mode: 0o755,
-            },
-        );
-        assert!(has_entry_without(&facts, &plan));
-        let edit = |after: Option<&str>| Change::Edit {
-            path: ENTRIES.into(),
-            before: None,
-            after: after.map(Into::into),
-            mode: 0o755,
-            why: String::new(),
-        };
-        plan.changes = vec![edit(None)];
-        assert!(!has_entry_without(&facts, &plan));
-        plan.changes = vec![edit(Some("#!/bin/sh\n"))];
-        assert!(has_entry_without(&Facts::default(), &plan));
-    }
 }

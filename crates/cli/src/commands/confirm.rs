@@ -12,14 +12,14 @@ use serde::Serialize;
 use crate::{
     args::{self, Global},
     cancel::Cancel,
-    error::{Error, Outcome, Result},
+    error::{Error, Kind, Outcome, Result},
     host::{self, Host},
     out::Out,
     show::{
         self,
         text::{Line, Style},
     },
-    transaction,
+    transaction::{self, RecoveredDocument},
 };
 
 /// How long the service waits for the boot to come to rest.
@@ -43,6 +43,7 @@ struct Document<'a> {
     /// The transaction that made it permanent.
     transaction: Option<u32>,
     reboot: bool,
+    recovered: Option<&'a RecoveredDocument>,
 }
 
 /// What became of the trial.
@@ -66,9 +67,10 @@ enum State {
 pub(super) fn run(args: &args::Confirm, global: &Global, out: &mut Out) -> Result<Outcome> {
     let host = host::writing(global, "confirm")?;
     let wait = if args.at_boot { args.wait } else { 0 };
-    transaction::recover_after(&host, global, wait, out)?;
+    let recovered = transaction::recover_after(&host, global, wait, out)?.map(Into::into);
+    let recovered = recovered.as_ref();
     let Some(record) = transaction::on_trial(&host)? else {
-        return nothing(out);
+        return nothing(recovered, out);
     };
     let trial = Trial {
         host: &host,
@@ -76,25 +78,27 @@ pub(super) fn run(args: &args::Confirm, global: &Global, out: &mut Out) -> Resul
         record: &record,
         by_itself: args.at_boot,
         wait: args.wait,
+        recovered,
     };
-    let facts = host.facts_with_health(global)?;
+    let facts = host.facts_with_health(global);
+    out.unreadable(&facts)?;
     let now = host.root().attribute("/proc/sys/kernel/random/boot_id");
     if !judge::is_running(&facts) {
         if record.boot.is_some() && record.boot == now {
-            return not_booted(&record, out);
+            return trial.not_booted(out);
         }
         return if args.at_boot {
             let reason = "the trial boot did not come up: the host was started again, and another entry than the trial's was booted";
             trial.take_back(reason, &[], false, out)
         } else {
-            booted_otherwise(&host, &record, out)
+            trial.booted_otherwise(out)
         };
     }
     let (facts, checks) = if args.at_boot {
         boot::wait_for_rest(host.exec(global).as_ref(), BOOT);
-        let settled = settled(&host, global, &record)?;
+        let settled = settled(&host, global, &record);
         if !trial.is_pending()? {
-            return nothing(out);
+            return nothing(recovered, out);
         }
         settled
     } else {
@@ -115,14 +119,14 @@ pub(super) fn run(args: &args::Confirm, global: &Global, out: &mut Out) -> Resul
         let reason = format!("the trial boot failed: {}", complaints(&checks));
         trial.take_back(&reason, &checks, true, out)
     } else {
-        not_proved(&host, &record, &checks, out)
+        trial.not_proved(&checks, out)
     }
 }
 
 /// What the service does on a host that has come to rest, for the demo.
 pub(super) fn as_the_service(host: &Host, global: &Global, out: &mut Out) -> Result<Outcome> {
     let Some(record) = transaction::on_trial(host)? else {
-        return nothing(out);
+        return nothing(None, out);
     };
     let trial = Trial {
         host,
@@ -130,8 +134,9 @@ pub(super) fn as_the_service(host: &Host, global: &Global, out: &mut Out) -> Res
         record: &record,
         by_itself: true,
         wait: 0,
+        recovered: None,
     };
-    let facts = host.facts_with_health(global)?;
+    let facts = host.facts_with_health(global);
     let checks = judge::judge(&facts, &record.plan);
     show::doctor::summary(out, &checks)?;
     if judge::proved(&checks) {
@@ -152,16 +157,18 @@ struct Trial<'a> {
     by_itself: bool,
     /// Seconds that a package manager is waited for.
     wait: u64,
+    /// What was brought to its end first.
+    recovered: Option<&'a RecoveredDocument>,
 }
 
 /// The checks, once all say yes or nothing more is to be expected.
-fn settled(host: &Host, global: &Global, record: &Record) -> Result<(Facts, Vec<Finding>)> {
+fn settled(host: &Host, global: &Global, record: &Record) -> (Facts, Vec<Finding>) {
     let until = Instant::now() + LATE;
     loop {
-        let facts = host.facts_with_health(global)?;
+        let facts = host.facts_with_health(global);
         let checks = judge::judge(&facts, &record.plan);
         if judge::decided(&checks) || Instant::now() > until {
-            return Ok((facts, checks));
+            return (facts, checks);
         }
         thread::sleep(Duration::from_secs(2));
     }
@@ -179,60 +186,69 @@ fn complaints(checks: &[Finding]) -> String {
     bad.join("; ")
 }
 
-fn nothing(out: &mut Out) -> Result<Outcome> {
-    answer(out, None, State::None, &[], None, false)?;
-    if !out.is_json() {
+fn nothing(recovered: Option<&RecoveredDocument>, out: &mut Out) -> Result<Outcome> {
+    if out.is_json() {
+        out.json(&Document {
+            schema: 1,
+            trial: None,
+            state: State::None,
+            checks: &[],
+            transaction: None,
+            reboot: false,
+            recovered,
+        })?;
+    } else {
         out.text("Nothing to confirm: no trial boot is pending.")?;
     }
     Ok(Outcome::Done)
 }
 
-fn not_booted(record: &Record, out: &mut Out) -> Result<Outcome> {
-    answer(out, Some(record), State::NotBooted, &[], None, true)?;
-    if !out.is_json() {
-        out.paragraph(
+impl Trial<'_> {
+    fn not_booted(&self, out: &mut Out) -> Result<Outcome> {
+        self.answer(out, State::NotBooted, &[], None, true)?;
+        if !out.is_json() {
+            out.paragraph(
             0,
             &format!(
                 "Transaction {} is on trial, and its trial boot is still to come: reboot. It is \
                  checked and kept, or taken back, by itself.",
-                record.number
+                self.record.number
             ),
         )?;
+        }
+        Ok(Outcome::RebootNeeded)
     }
-    Ok(Outcome::RebootNeeded)
-}
 
-fn booted_otherwise(host: &Host, record: &Record, out: &mut Out) -> Result<Outcome> {
-    answer(out, Some(record), State::BootedOtherwise, &[], None, false)?;
-    if !out.is_json() {
-        out.paragraph(
+    fn booted_otherwise(&self, out: &mut Out) -> Result<Outcome> {
+        self.answer(out, State::BootedOtherwise, &[], None, false)?;
+        if !out.is_json() {
+            out.paragraph(
             0,
             &format!(
                 "Transaction {} is on trial, and this boot is not the trial: it did not come up, or \
                  another entry was chosen. There is nothing to keep. To take it back:",
-                record.number
+                self.record.number
             ),
         )?;
-        out.command(&host.verb("undo"))?;
+            out.command(&self.host.verb("undo"))?;
+        }
+        Ok(Outcome::No)
     }
-    Ok(Outcome::No)
-}
 
-fn not_proved(host: &Host, record: &Record, checks: &[Finding], out: &mut Out) -> Result<Outcome> {
-    answer(out, Some(record), State::NotProved, checks, None, false)?;
-    if !out.is_json() {
-        out.line(&Line::new().put(Style::Bad, "Not kept").plain(format!(
-            ": transaction {} has not proved itself.",
-            record.number
-        )))?;
-        out.heading("Take it back, or keep it all the same")?;
-        out.command(&host.verb("undo"))?;
-        out.command(&host.command(&["confirm".into(), "--anyway".into()]))?;
+    fn not_proved(&self, checks: &[Finding], out: &mut Out) -> Result<Outcome> {
+        self.answer(out, State::NotProved, checks, None, false)?;
+        if !out.is_json() {
+            out.line(&Line::new().put(Style::Bad, "Not kept").plain(format!(
+                ": transaction {} has not proved itself.",
+                self.record.number
+            )))?;
+            out.heading("Take it back, or keep it all the same")?;
+            out.command(&self.host.verb("undo"))?;
+            out.command(&self.host.command(&["confirm".into(), "--anyway".into()]))?;
+        }
+        Ok(Outcome::No)
     }
-    Ok(Outcome::No)
-}
 
-impl Trial<'_> {
     /// It is still undecided: its owner may have kept it, or taken it back, meanwhile.
     fn is_pending(&self) -> Result<bool> {
         let now = transaction::on_trial(self.host)?;
@@ -248,26 +264,27 @@ impl Trial<'_> {
         out: &mut Out,
     ) -> Result<Outcome> {
         let stop = Cancel::catch()?;
-        for left in (0..TRIES).rev() {
+        let mut left = TRIES;
+        loop {
             let error = match self.keep(&facts, checks, out) {
                 Err(error) => error,
                 kept => return kept,
             };
             if !self.is_pending()? {
-                return nothing(out);
+                return nothing(self.recovered, out);
             }
             // The host goes down: the next boot decides.
             if stop.asked() {
                 return Err(error);
             }
+            left -= 1;
             if left == 0 || !error.nothing_changed() {
                 let reason = format!("it could not be made permanent: {}", error.message());
                 return self.take_back(&reason, checks, true, out);
             }
             thread::sleep(AGAIN);
-            facts = self.host.facts_with_health(self.global)?;
+            facts = self.host.facts_with_health(self.global);
         }
-        Ok(Outcome::No)
     }
 
     /// Makes the change permanent.
@@ -276,7 +293,7 @@ impl Trial<'_> {
         let plan = passthru_plan::plan::keep(facts, &record.plan, record.number);
         if let Some(refusal) = plan.refusals.first() {
             let message = format!("{}; nothing was changed", refusal.why);
-            return Err(Error::input(message).hint(refusal.way_out.clone()));
+            return Err(Error::new(Kind::Refused, message).hint(refusal.way_out.clone()));
         }
         if !self.by_itself {
             if !out.is_json() {
@@ -289,7 +306,7 @@ impl Trial<'_> {
         }
         let applied = transaction::apply(host, self.global, &plan, self.wait, out)?;
         let (number, reboot) = (applied.number, applied.reboot);
-        answer(out, Some(record), State::Kept, checks, Some(number), reboot)?;
+        self.answer(out, State::Kept, checks, Some(number), reboot)?;
         if !out.is_json() {
             out.line(&Line::new().put(Style::Good, "Kept").plain(format!(
                 ": transaction {} has proved itself; {number} makes it permanent.",
@@ -320,7 +337,7 @@ impl Trial<'_> {
                     return if self.is_pending()? {
                         Err(error)
                     } else {
-                        nothing(out)
+                        nothing(self.recovered, out)
                     };
                 }
                 other => other,
@@ -342,33 +359,33 @@ impl Trial<'_> {
             }
         }
         undone?;
-        let record = Some(self.record);
-        answer(out, record, State::TakenBack, checks, None, reboot)?;
+        self.answer(out, State::TakenBack, checks, None, reboot)?;
         if rebooting && !out.is_json() {
             out.text("Rebooting into the entry from before.")?;
         }
         // The service did what it is there for; its failure would be one more thing to look into.
         Ok(Outcome::Done)
     }
-}
 
-fn answer(
-    out: &mut Out,
-    record: Option<&Record>,
-    state: State,
-    checks: &[Finding],
-    transaction: Option<u32>,
-    reboot: bool,
-) -> Result<()> {
-    if !out.is_json() {
-        return Ok(());
+    fn answer(
+        &self,
+        out: &mut Out,
+        state: State,
+        checks: &[Finding],
+        transaction: Option<u32>,
+        reboot: bool,
+    ) -> Result<()> {
+        if !out.is_json() {
+            return Ok(());
+        }
+        Ok(out.json(&Document {
+            schema: 1,
+            trial: Some(self.record.number),
+            state,
+            checks,
+            transaction,
+            reboot,
+            recovered: self.recovered,
+        })?)
     }
-    Ok(out.json(&Document {
-        schema: 1,
-        trial: record.map(|record| record.number),
-        state,
-        checks,
-        transaction,
-        reboot,
-    })?)
 }

@@ -79,7 +79,7 @@ fn cycle(root: &Path, out: &mut Out) -> Result<Outcome> {
     let host = host::writing(&global, "demo")?;
 
     step(out, 1, "Look", "passthru devices; passthru doctor")?;
-    let facts = host.facts(Wanted::all())?;
+    let facts = host.facts(Wanted::all());
     show::devices::show_cards(out, &facts)?;
     out.blank()?;
     let findings = doctor(&facts);
@@ -91,7 +91,7 @@ fn cycle(root: &Path, out: &mut Out) -> Result<Outcome> {
         gpu: vec![Selector::at(passthru_plan::Address::new(0, 1, 0, 0))],
         ..Intent::default()
     };
-    let (facts, plan) = plan::make(&host, &global, &intent)?;
+    let (facts, plan) = plan::make(&host, &global, &intent);
     show::plan::show_short(out, &facts, &plan)?;
     if !plan.refusals.is_empty() {
         return Ok(Outcome::No);
@@ -113,7 +113,7 @@ fn cycle(root: &Path, out: &mut Out) -> Result<Outcome> {
         ),
     )?;
 
-    step(out, 4, "Reboot: a trial", "passthru confirm")?;
+    step(out, 4, "Reboot: a trial", "sudo passthru confirm")?;
     restart(root, out, "once, with the trial entry")?;
     out.paragraph(
         2,
@@ -123,7 +123,7 @@ fn cycle(root: &Path, out: &mut Out) -> Result<Outcome> {
     out.blank()?;
     confirm::as_the_service(&host, &global, out)?;
 
-    step(out, 5, "Reboot again, and verify", "passthru verify")?;
+    step(out, 5, "Reboot again, and verify", "sudo passthru verify")?;
     restart(root, out, "as the default entry of its new boot menu says")?;
     out.blank()?;
     as_it_runs(&host, out)?;
@@ -187,7 +187,7 @@ fn restart(root: &Path, out: &mut Out, how: &str) -> Result<()> {
 }
 
 fn as_it_runs(host: &Host, out: &mut Out) -> Result<()> {
-    let facts = host.facts(Wanted::everything_with_images())?;
+    let facts = host.facts(Wanted::everything_with_images());
     let (_, verification) = verify::check(host, &facts)?;
     verify::show(host, &facts, &verification, out)
 }

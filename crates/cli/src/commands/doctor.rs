@@ -17,11 +17,12 @@ struct Document<'a> {
     schema: u32,
     verdict: Verdict,
     findings: &'a [Finding],
+    unreadable: &'a [String],
 }
 
 pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
     let host = host::reading(global)?;
-    let facts = host.facts(Wanted::all())?;
+    let facts = host.facts(Wanted::all());
     let findings = doctor(&facts);
     let verdict = Verdict::of(&findings);
     if out.is_json() {
@@ -29,6 +30,7 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
             schema: 1,
             verdict,
             findings: &findings,
+            unreadable: &facts.unreadable,
         })?;
     } else {
         show::doctor::show(out, &findings)?;
@@ -39,10 +41,11 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
         }
     }
     out.unreadable(&facts)?;
-    Ok(match verdict {
+    let outcome = match verdict {
         Verdict::Blocked => Outcome::No,
         Verdict::Ready | Verdict::Unknown => Outcome::Done,
-    })
+    };
+    Ok(outcome.about(&facts))
 }
 
 /// The one next step.
@@ -56,6 +59,10 @@ fn next(findings: &[Finding], verdict: Verdict, host: &host::Host) -> Option<Str
             Some("Next: sudo passthru doctor measures what this run could not.".into())
         }
         Verdict::Unknown => None,
-        Verdict::Ready => Some("Next: passthru setup, or passthru plan --gpu ADDR.".into()),
+        Verdict::Ready => Some(format!(
+            "Next: {}, or {}.",
+            host.verb("setup"),
+            host.command(&["plan", "--gpu", "ADDR"].map(str::to_owned))
+        )),
     }
 }

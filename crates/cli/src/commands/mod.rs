@@ -30,7 +30,7 @@ pub(crate) fn run(cli: &Cli, out: &mut Out) -> Result<Outcome> {
         out.act();
     }
     match &cli.command {
-        None => status::run(global, out),
+        None | Some(Command::Status) => status::run(global, out),
         Some(Command::Doctor) => doctor::run(global, out),
         Some(Command::Devices(args)) => devices::run(args, global, out),
         Some(Command::Setup) => setup::run(global, out),

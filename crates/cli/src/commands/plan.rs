@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use passthru_plan::{Facts, Intent, Plan, guest::hugepages::PageSize, intent::TrialBoot};
+use passthru_plan::{
+    Facts, Intent, Plan,
+    guest::hugepages::PageSize,
+    intent::{BadIntent, TrialBoot},
+};
 use serde::Serialize;
 
 use crate::{
@@ -19,18 +23,20 @@ struct Document<'a> {
     schema: u32,
     #[serde(flatten)]
     plan: &'a Plan,
+    unreadable: &'a [String],
 }
 
 pub(super) fn run(args: &Want, global: &Global, out: &mut Out) -> Result<Outcome> {
     let intent = intent(args)?;
     let host = host::reading(global)?;
-    let facts = host.facts(Wanted::all())?;
+    let facts = host.facts(Wanted::all());
     let plan = passthru_plan::plan(&facts, &intent);
     out.unreadable(&facts)?;
     if out.is_json() {
         out.json(&Document {
             schema: 1,
             plan: &plan,
+            unreadable: &facts.unreadable,
         })?;
     } else {
         show::plan::show(out, &facts, &plan)?;
@@ -39,7 +45,7 @@ pub(super) fn run(args: &Want, global: &Global, out: &mut Out) -> Result<Outcome
     Ok(if plan.refusals.is_empty() {
         Outcome::Done
     } else {
-        Outcome::No
+        Outcome::No.about(&facts)
     })
 }
 
@@ -130,41 +136,83 @@ pub(super) fn intent(args: &Want) -> Result<Intent> {
             },
         },
     };
-    if intent.gpu.is_empty() && !intent.iommu_only && !intent.repair {
-        return Err(match &args.intent {
-            Some(file) => Error::input(format!("{}: names no card", file.display()))
-                .hint("add a line such as gpu = [\"01:00.0\"]"),
-            None => Error::usage("which card? No --gpu was given")
-                .hint("passthru devices shows the cards of this host")
-                .hint("then: passthru plan --gpu ADDR"),
-        });
-    }
+    intent.check().map_err(|bad| match (&args.intent, bad) {
+        (Some(file), BadIntent::Nothing) => Error::input(format!("{}: {bad}", file.display()))
+            .hint("add a line such as gpu = [\"01:00.0\"]"),
+        (Some(file), _) => Error::input(format!("{}: {bad}", file.display())),
+        (None, BadIntent::Nothing) => Error::usage("which card? No --gpu was given")
+            .hint("passthru devices shows the cards of this host")
+            .hint("then: passthru plan --gpu ADDR"),
+        (None, _) => Error::usage(bad),
+    })?;
     Ok(intent)
 }
 
-/// Larger than any intent a person would write.
-const INTENT_LIMIT: u64 = 1 << 20;
-
 fn from_file(file: &Path) -> Result<Intent> {
-    let name = file.display();
-    let fail = |e: std::io::Error| Error::input(format!("{name}: {e}"));
-    let size = std::fs::metadata(file).map_err(fail)?.len();
-    if size > INTENT_LIMIT {
-        return Err(Error::input(format!(
-            "{name}: too large for an intent file"
-        )));
-    }
-    let text = std::fs::read_to_string(file).map_err(fail)?;
-    toml::from_str(&text).map_err(|e| Error::input(format!("{name}: {}", e.to_string().trim_end())))
+    let text = passthru_host::input::text(file).map_err(Error::input)?;
+    toml::from_str(&text)
+        .map_err(|e| Error::input(format!("{}: {}", file.display(), e.to_string().trim_end())))
 }
 
 /// What the plan says about the host's facts, for commands that carry it out.
-pub(super) fn make(host: &host::Host, global: &Global, intent: &Intent) -> Result<(Facts, Plan)> {
-    let facts = host.facts_with_health(global)?;
-    // What is not understood could be in the card's group; that is no ground to act on.
-    if let Some(what) = facts.unreadable.first() {
-        return Err(Error::input(format!("{what}; nothing was done")));
-    }
+pub(super) fn make(host: &host::Host, global: &Global, intent: &Intent) -> (Facts, Plan) {
+    let mut facts = host.facts_with_health(global);
+    // What even root may not list, nobody can account for.
+    let closed = std::mem::take(&mut facts.closed);
+    facts.unreadable.extend(closed);
     let plan = passthru_plan::plan(&facts, intent);
-    Ok((facts, plan))
+    (facts, plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{ArgAction, Args, FromArgMatches};
+
+    use super::*;
+
+    /// A value of an option, as it is typed and as a file has it.
+    fn example(arg: &clap::Arg) -> (Option<String>, String) {
+        if matches!(arg.get_action(), ArgAction::SetTrue) {
+            return (None, "true".into());
+        }
+        let name = arg.get_value_names().map(|names| names[0].as_str());
+        let value = match (arg.get_possible_values().last(), name) {
+            (Some(value), _) => value.get_name().to_owned(),
+            (None, Some("ADDR[=IDS]")) => "01:00.0".into(),
+            (None, Some("SIZE")) => "16G".into(),
+            (None, other) => panic!("{}: {other:?}", arg.get_id()),
+        };
+        let key = match arg.get_action() {
+            ArgAction::Append => format!("[\"{value}\"]"),
+            _ => format!("\"{value}\""),
+        };
+        (Some(value), key)
+    }
+
+    #[test]
+    fn every_flag_is_a_key_of_an_intent_file() {
+        let command = Want::augment_args(clap::Command::new("plan"));
+        let mut argv = vec!["plan".to_owned()];
+        let mut file = String::new();
+        for arg in command
+            .get_arguments()
+            // No huge pages is the contrary of some.
+            .filter(|arg| !["intent", "no_hugepages"].contains(&arg.get_id().as_str()))
+        {
+            let flag = arg.get_long().unwrap();
+            let (typed, key) = example(arg);
+            argv.push(format!("--{flag}"));
+            argv.extend(typed);
+            file.push_str(&format!("{flag} = {key}\n"));
+        }
+        assert!(file.contains("no-trial = true"), "{file}");
+        let matches = command.try_get_matches_from(argv).unwrap();
+        let flags = intent(&Want::from_arg_matches(&matches).unwrap()).unwrap();
+        assert_eq!(flags, toml::from_str(&file).unwrap(), "{file}");
+        assert_ne!(flags, Intent::default());
+        let none: Intent = toml::from_str("repair = true\nno-hugepages = true").unwrap();
+        assert!(none.no_hugepages && none.check().is_ok());
+        let both = "gpu = [\"01:00.0\"]\nhugepages = \"1G\"\nno-hugepages = true";
+        assert!(toml::from_str::<Intent>(both).unwrap().check().is_err());
+    }
 }

@@ -29,7 +29,7 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
     }
     let host = host::writing(global, "setup")?;
     transaction::recover(&host, global, out)?;
-    let facts = host.facts(Wanted::all())?;
+    let facts = host.facts(Wanted::all());
     let cards = show::devices::cards(&facts);
     if cards.is_empty() {
         out.text(
@@ -46,7 +46,7 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
         gpu: vec![Selector::at(card.display.address)],
         ..Intent::default()
     };
-    let (mut facts, mut plan) = plan::make(&host, global, &intent)?;
+    let (mut facts, mut plan) = plan::make(&host, global, &intent);
     if groups_unknown(&plan) {
         match in_steps(out)? {
             None => {
@@ -59,7 +59,7 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
                     iommu_only: true,
                     ..Intent::default()
                 };
-                (facts, plan) = plan::make(&host, global, &intent)?;
+                (facts, plan) = plan::make(&host, global, &intent);
             }
         }
     }
@@ -84,7 +84,7 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
                 host.command(&words)
             ),
         )?;
-        return Ok(Outcome::No);
+        return Ok(Outcome::No.about(&facts));
     }
     if plan.changes.is_empty() {
         let reboot = apply::waits_for_reboot(&facts, &plan);
@@ -96,7 +96,7 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
         return Ok(Outcome::No);
     }
     let applied = apply::carry_out(&host, global, &plan, WAIT, out)?;
-    apply::what_now(&host, &facts, &plan, &applied, out)?;
+    apply::what_now(&host, &plan, &applied, out)?;
     if intent.iommu_only {
         out.heading("After the reboot: look at the groups, and choose the card again")?;
         out.command(&host.verb("devices"))?;

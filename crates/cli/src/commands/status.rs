@@ -34,7 +34,7 @@ struct Document<'a> {
 
 pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
     let host = host::reading(global)?;
-    let facts = host.facts(Wanted::all())?;
+    let facts = host.facts(Wanted::all());
     out.unreadable(&facts)?;
     let findings = doctor(&facts);
     let cards = show::devices::cards(&facts);
@@ -62,7 +62,7 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
             transactions: applied.as_ref().map_or(&[], |(numbers, _)| numbers),
             next: &next.command,
         })?;
-        return Ok(Outcome::Done);
+        return Ok(Outcome::Done.about(&facts));
     }
     let unknown = "not measured";
     field(out, "host", distribution(&facts).unwrap_or(unknown))?;
@@ -73,7 +73,15 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
     )?;
     let loader = facts.boot.loader.value().map_or(unknown, |l| l.name());
     let generator = facts.boot.generator.value().map_or(unknown, |g| g.name());
-    field(out, "boot", &format!("{loader}, {generator}"))?;
+    field(
+        out,
+        "boot",
+        &if (loader, generator) == (unknown, unknown) {
+            unknown.to_owned()
+        } else {
+            format!("{loader}, {generator}")
+        },
+    )?;
     for (i, card) in cards.iter().enumerate() {
         let label = if i == 0 { "cards" } else { "" };
         field(out, label, &one_line(&facts, card))?;
@@ -97,7 +105,7 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
     out.blank()?;
     out.wrapped(Line::new().bold("Next: "), Style::Plain, next.why)?;
     out.command(&next.command)?;
-    Ok(Outcome::Done)
+    Ok(Outcome::Done.about(&facts))
 }
 
 fn distribution(facts: &Facts) -> Option<&str> {
@@ -137,7 +145,8 @@ fn unread(host: &Host, error: &Error) -> Next {
     if error.needs_root() {
         return Next {
             why: "what was applied is only readable by root; to see it",
-            command: format!("sudo {verify}"),
+            // Also of another root directory that is closed to this user.
+            command: format!("sudo {}", verify.trim_start_matches("sudo ")),
         };
     }
     Next {

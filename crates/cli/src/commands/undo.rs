@@ -108,7 +108,7 @@ pub(super) fn run(args: &args::Undo, global: &Global, out: &mut Out) -> Result<O
         // Guests have no words in boot entries.
         host: plans.iter().any(|plan| !plan.words.is_empty()),
         ..Wanted::devices()
-    })?;
+    });
     document.notes.extend(later(&facts, &records, &plans));
     let running = StillRunning::of(&facts, &host, &plans);
     document.reboot = running.needs_reboot();

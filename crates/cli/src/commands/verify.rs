@@ -25,11 +25,12 @@ struct Document<'a> {
     trial: Option<u32>,
     #[serde(flatten)]
     verification: &'a Verification,
+    unreadable: &'a [String],
 }
 
 pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
     let host = host::reading(global)?;
-    let facts = host.facts(Wanted::everything_with_images())?;
+    let facts = host.facts(Wanted::everything_with_images());
     let (numbers, verification) = check(&host, &facts)?;
     if out.is_json() {
         out.json(&Document {
@@ -37,16 +38,19 @@ pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
             transactions: &numbers,
             trial: transaction::on_trial(&host)?.map(|record| record.number),
             verification: &verification,
+            unreadable: &facts.unreadable,
         })?;
     } else {
         show(&host, &facts, &verification, out)?;
     }
-    Ok(match verification.state {
+    out.unreadable(&facts)?;
+    let outcome = match verification.state {
         // Nothing was planned, so nothing is out of plan.
         State::Done | State::NothingApplied => Outcome::Done,
         State::RebootNeeded => Outcome::RebootNeeded,
         State::Drifted => Outcome::No,
-    })
+    };
+    Ok(outcome.about(&facts))
 }
 
 /// Every transaction in force, and the state of them all: as bad as the worst.

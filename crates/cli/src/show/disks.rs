@@ -29,11 +29,11 @@ pub(crate) fn show(out: &mut Out, disks: &[Listed], unknown: Option<&str>) -> io
     }
     if disks.iter().any(|disk| disk.state == State::Free) {
         out.heading("A free one is given to a guest by its name")?;
-        out.command("passthru vm new … --disk /dev/disk/by-id/…")?;
+        out.command("sudo passthru vm new … --disk /dev/disk/by-id/…")?;
     }
     if disks.iter().any(|disk| disk.state == State::Idle) {
         out.heading("One with a system on it that the guest takes over")?;
-        out.command("passthru vm new … --transplant /dev/disk/by-id/…")?;
+        out.command("sudo passthru vm new … --transplant /dev/disk/by-id/…")?;
     }
     Ok(())
 }

@@ -193,3 +193,19 @@ fn a_terminal_that_closes_takes_back_unless_under_nohup() {
         );
     }
 }
+
+#[test]
+fn the_way_back_in_the_boot_menu_is_named_where_one_is_needed() {
+    let entry = "or choose the entry \"… without passthru\" in the boot menu";
+    let sample = Sample::new();
+    let said = sample
+        .act(&["apply", "--gpu", "01:00.0", "--no-trial"])
+        .exits(3);
+    let one_line = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(one_line.contains(entry), "{said}");
+    // A trial leaves the default entry as it is.
+    let sample = Sample::new();
+    let said = sample.act(&["apply", "--gpu", "01:00.0"]).exits(3);
+    assert!(!said.contains("or choose the entry"), "{said}");
+    assert!(said.contains("The way back"), "{said}");
+}

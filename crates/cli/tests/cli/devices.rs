@@ -125,8 +125,43 @@ fn a_truncated_attribute_is_named_and_nothing_is_done_on_that_ground() {
     );
     let said = sample.act(&["apply", "--gpu", "01:00.0"]).exits(2);
     assert!(
-        said.contains("0000:01:00.1") && said.contains("nothing was done"),
+        said.contains("0000:01:00.1") && said.contains("Nothing was changed."),
         "{said}"
     );
     assert!(!sample.root().join("var/lib/passthru").exists());
+}
+
+/// A function that makes no sense has the same status for all who would have to know it.
+#[test]
+fn what_cannot_be_read_is_named_everywhere_and_refused() {
+    let sample = Sample::new();
+    let path = "sys/bus/pci/devices/0000:00:1e.0";
+    sample.write(&format!("{path}/class"), "garbage\n");
+    for command in [
+        &["devices"] as &[&str],
+        &["doctor"],
+        &["plan", "--gpu", "01:00.0"],
+        &["verify"],
+        &[],
+    ] {
+        let said = sample.run(command).exits(2);
+        assert!(said.contains(path), "{command:?}\n{said}");
+    }
+    for command in [
+        &["devices", "--json"] as &[&str],
+        &["doctor", "--json"],
+        &["plan", "--gpu", "01:00.0", "--json"],
+        &["verify", "--json"],
+    ] {
+        let value = sample.run(command).json(2);
+        let named = value["unreadable"][0].as_str().unwrap();
+        assert!(named.contains(path), "{command:?} {value}");
+    }
+    let plan = sample.run(&["plan", "--gpu", "01:00.0", "--json"]).json(2);
+    assert_eq!(plan["refusals"][0]["id"], "facts.unreadable");
+    assert_eq!(plan["changes"], serde_json::json!([]));
+    let before = sample.print();
+    let apply = ["apply", "--gpu", "01:00.0", "--json"];
+    assert_eq!(sample.act(&apply).json(2)["state"], "refused");
+    assert_eq!(sample.print(), before);
 }

@@ -3,6 +3,10 @@
 //! Snapshots are what a person would see; `[ROOT]` stands for the host's directory.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests make the files they are about"
+)]
 
 mod support;
 

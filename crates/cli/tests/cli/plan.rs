@@ -92,6 +92,52 @@ fn intent_files_with_mistakes() {
     insta::assert_snapshot!("bad_address", said("gpu = [\"01:0g.0\"]\n"));
     insta::assert_snapshot!("no_card", said("headless = true\n"));
     insta::assert_snapshot!("not_toml", said("gpu [\n"));
+    for (text, why) in [
+        (
+            "iommu-only = true\nhugepages = \"16G\"\n",
+            "hugepages needs gpu",
+        ),
+        (
+            "gpu = [\"01:00.0\"]\nhugepage-size = \"2M\"\n",
+            "hugepage-size needs hugepages",
+        ),
+        (
+            "gpu = [\"01:00.0\"]\nhugepages = \"16\"\n",
+            "not a size such as 16G",
+        ),
+        (
+            "gpu = [\"01:00.0\"]\nno-trial = true\ntrial = \"never\"\n",
+            "keep one",
+        ),
+        (
+            "gpu = [\"01:00.0\"]\nhugepages = \"1G\"\nhugepages-kib = 1048576\n",
+            "keep one",
+        ),
+    ] {
+        let said = said(text);
+        assert!(said.contains(why), "{text}{said}");
+    }
+}
+
+#[test]
+fn an_intent_file_with_the_words_that_a_plan_stores() {
+    let sample = Sample::new();
+    let file = sample.dir().join("intent.toml");
+    let text = "gpu = [\"01:00.0\"]\nhugepages-kib = 1048576\ntrial = \"never\"\n";
+    std::fs::write(&file, text).unwrap();
+    let from_file = sample
+        .run(&["plan", "--json", "--intent", file.to_str().unwrap()])
+        .json(0);
+    let flags = [
+        "plan",
+        "--json",
+        "--gpu",
+        "01:00.0",
+        "--hugepages",
+        "1G",
+        "--no-trial",
+    ];
+    assert_eq!(from_file, sample.run(&flags).json(0));
 }
 
 #[test]

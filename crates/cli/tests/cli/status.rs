@@ -35,3 +35,10 @@ fn what_was_applied_is_root_s_to_read() {
     assert_eq!(value["next"], "sudo passthru verify --root [ROOT]");
     assert_eq!(value["state"], serde_json::Value::Null);
 }
+
+#[test]
+fn by_its_name_as_well() {
+    let sample = Sample::new();
+    let bare = sample.run(&[]).exits(0);
+    assert_eq!(sample.run(&["status"]).exits(0), bare);
+}

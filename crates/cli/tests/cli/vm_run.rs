@@ -128,7 +128,7 @@ fn a_host_is_given_back_what_a_guest_held() {
     std::fs::remove_file(sample.root().join("run/sample-libvirt/gaming")).unwrap();
     let list = act(&sample, &["vm", "list"]).exits(0);
     assert!(
-        list.contains("gaming: isolated, huge pages, guest off: passthru vm release gaming"),
+        list.contains("gaming: isolated, huge pages, guest off: sudo passthru vm release gaming"),
         "{list}"
     );
     assert!(

@@ -1,13 +1,10 @@
 //! Configuration files that plans edit or findings read, with their text and mode.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io};
 
-use passthru_plan::{
-    Measured,
-    facts::{ConfigFile, Kernel},
-};
+use passthru_plan::{Facts, Measured, facts::ConfigFile};
 
-use crate::root::Root;
+use crate::root::{PathError, Root};
 
 /// Single files.
 const FILES: [&str; 40] = [
@@ -115,12 +112,9 @@ const HOOK_ENTRIES: usize = 256;
 /// A hook larger than this (bytes) is a program, not a script.
 const HOOK_LIMIT: u64 = 256 << 10;
 
-/// The files that exist, by path; directories that could not be listed are named in `unreadable`.
-pub(super) fn observe(
-    root: &Root,
-    kernel: &Kernel,
-    unreadable: &mut Vec<String>,
-) -> BTreeMap<String, ConfigFile> {
+/// Fills `files` with those that exist; directories that could not be listed are named in `closed`
+/// and `unreadable`.
+pub(super) fn observe(root: &Root, facts: &mut Facts) {
     let mut files = BTreeMap::new();
     let mut take = |path: String| {
         if let Some(file) = file(root, &path, LIMIT) {
@@ -145,27 +139,33 @@ pub(super) fn observe(
                 }
             }
             Err(error) if error.is_missing() => {}
-            Err(_) => closed(directory, unreadable),
+            Err(error) => unlisted(directory, &error, facts),
         }
     }
     // initramfs-tools keeps images up to date for the kernels it has a record of (update-initramfs(8)).
-    for kernel in &kernel.installed {
+    for kernel in &facts.kernel.installed {
         take(format!("/var/lib/initramfs-tools/{}", kernel.release));
     }
-    hooks(root, &mut files, unreadable);
-    files
+    hooks(root, &mut files, facts);
+    facts.files = files;
 }
 
-fn closed(directory: &str, unreadable: &mut Vec<String>) {
-    let why = format!("{directory} cannot be listed; it needs root");
-    if !unreadable.contains(&why) {
-        unreadable.push(why);
+fn unlisted(directory: &str, error: &PathError, facts: &mut Facts) {
+    let (list, why) = if error.source.kind() == io::ErrorKind::PermissionDenied {
+        let why = format!("{directory} cannot be listed; it needs root");
+        (&mut facts.closed, why)
+    } else {
+        let why = format!("{directory} cannot be listed: {}", error.source);
+        (&mut facts.unreadable, why)
+    };
+    if !list.contains(&why) {
+        list.push(why);
     }
 }
 
 /// The files of [`HOOKS`] and of the directories below it. Links to directories are not followed:
 /// what they lead to is read in its own place, or is not a hook.
-fn hooks(root: &Root, files: &mut BTreeMap<String, ConfigFile>, unreadable: &mut Vec<String>) {
+fn hooks(root: &Root, files: &mut BTreeMap<String, ConfigFile>, facts: &mut Facts) {
     let mut level = vec![HOOKS.to_owned()];
     let mut left = HOOK_ENTRIES;
     for _ in 0..=HOOK_LEVELS {
@@ -174,8 +174,8 @@ fn hooks(root: &Root, files: &mut BTreeMap<String, ConfigFile>, unreadable: &mut
             let names = match root.list(&directory) {
                 Ok(names) => names,
                 Err(error) if error.is_missing() => continue,
-                Err(_) => {
-                    closed(&directory, unreadable);
+                Err(error) => {
+                    unlisted(&directory, &error, facts);
                     continue;
                 }
             };

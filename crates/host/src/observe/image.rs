@@ -65,16 +65,6 @@ pub struct ImageError {
 }
 
 impl ImageError {
-    /// The image may be well, but the host's own tool (lsinitramfs, lsinitrd) has to look into it.
-    pub const fn needs_other_tool(&self) -> bool {
-        matches!(
-            self.problem,
-            Problem::Compression(_) | Problem::Unified | Problem::Unknown
-        )
-    }
-}
-
-impl ImageError {
     /// The image was opened and would not boot.
     pub const fn is_damage(&self) -> bool {
         matches!(

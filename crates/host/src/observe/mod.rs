@@ -30,7 +30,7 @@ pub(crate) use boot::image_cmdline;
 pub use health::failed_units;
 pub use image::{ImageContent, ImageError, Problem as ImageProblem, read_image};
 
-use passthru_plan::{Address, Facts, Measured};
+use passthru_plan::{Address, Facts, Measured, facts::Reading};
 
 use crate::root::{PathError, Root};
 
@@ -154,7 +154,10 @@ impl Wanted {
 
 /// The facts of the host under `root`, as far as `wanted`.
 pub fn observe(root: &Root, wanted: Wanted) -> Facts {
-    let mut facts = Facts::default();
+    let mut facts = Facts {
+        reading: reading(root),
+        ..Facts::default()
+    };
     if wanted.host {
         facts.kernel = kernel::observe(root, wanted.images);
     } else if wanted.candidates {
@@ -180,7 +183,7 @@ pub fn observe(root: &Root, wanted: Wanted) -> Facts {
         facts.iommu = iommu::observe(root);
         facts.machine = machine::observe(root, storage);
         facts.display = display::observe(root);
-        facts.files = files::observe(root, &facts.kernel, &mut facts.unreadable);
+        files::observe(root, &mut facts);
         facts.boot = boot::observe(root, &facts, storage);
         loaded::complete(root, &mut facts, wanted.images);
         facts.health = health::observe(root, &facts);
@@ -237,4 +240,14 @@ pub(crate) fn functions_on(path: &str) -> impl DoubleEndedIterator<Item = Addres
             .then(|| part.parse().ok())
             .flatten()
     })
+}
+
+fn reading(root: &Root) -> Reading {
+    if !root.is_live() {
+        Reading::Copy
+    } else if rustix::process::geteuid().is_root() {
+        Reading::Root
+    } else {
+        Reading::User
+    }
 }

@@ -79,7 +79,7 @@ fn no_other_trial(root: &Root, plan: &Plan) -> Result<(), Failure> {
         Some(record) if plan.continues != Some(record.number) => {
             Err(Failure::Unchanged(Reason::new(
                 format!("transaction {} is on trial", record.number),
-                "reboot to try it, or take it back first: passthru undo",
+                "reboot to try it, or take it back first: sudo passthru undo",
             )))
         }
         _ => Ok(()),

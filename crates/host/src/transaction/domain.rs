@@ -70,7 +70,7 @@ pub(super) fn may_change(engine: &Engine<'_>, name: &str) -> Result<(), Trouble>
     Err(Reason::new(
         format!("the guest {name} runs"),
         format!(
-            "stop it first: passthru vm stop {}",
+            "stop it first: sudo passthru vm stop {}",
             passthru_plan::text::quote::word(name)
         ),
     )
@@ -119,7 +119,7 @@ pub(super) fn set(
         Some(_) => Ok(()),
         None => Err(Reason::new(
             format!("libvirt said that it has defined {name}, and does not know it"),
-            "see what it knows: virsh list --all",
+            "see what it knows: sudo virsh list --all",
         )
         .into()),
     }

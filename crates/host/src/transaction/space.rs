@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use passthru_plan::Change;
+use passthru_plan::{Change, text::size};
 use rustix::fs::{self, Access, AtFlags, Mode, OFlags, StatVfsMountFlags};
 
 use super::{
@@ -90,8 +90,8 @@ pub(super) fn check(
                 format!(
                     "the file system of {} has {} free and {} are needed",
                     need.path,
-                    size(need.free),
-                    size(wanted)
+                    size::words(need.free),
+                    size::words(wanted)
                 ),
                 "free space there, for instance by removing old kernels",
             )
@@ -136,11 +136,4 @@ fn room(root: &Root, path: &str) -> Result<(u64, Need), Trouble> {
         ..Need::default()
     };
     Ok((stat.st_dev, need))
-}
-
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..0x40_0000 => format!("{} KiB", bytes.div_ceil(1 << 10)),
-        _ => format!("{} MiB", bytes.div_ceil(1 << 20)),
-    }
 }

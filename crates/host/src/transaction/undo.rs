@@ -125,7 +125,7 @@ fn finished(records: Vec<Record>, done: Recovered) -> Result<Undone, Failure> {
 fn nothing() -> Failure {
     Failure::Usage(Reason::new(
         "nothing is in force that could be undone",
-        "see what was done with: passthru history",
+        "see what was done with: sudo passthru history",
     ))
 }
 
@@ -140,7 +140,7 @@ fn choose(records: &[Record], number: Option<u32>, between: bool) -> Result<u32,
     let usage = |what: String| {
         Failure::Usage(Reason::new(
             what,
-            "see what was done with: passthru history",
+            "see what was done with: sudo passthru history",
         ))
     };
     match records.iter().find(|record| record.number == number) {

@@ -199,6 +199,7 @@ pub(crate) fn of(changes: Vec<Change>) -> Plan {
         reboot: true,
         trial: None,
         continues: None,
+        way_back: None,
         guest: None,
         outcome: vec![],
     }

@@ -4,10 +4,10 @@ use alloc::{format, string::String, vec::Vec};
 
 use super::{
     View,
-    check::{AS_ROOT, check},
+    check::{as_root, check, on_host},
 };
 use crate::{
-    facts::{BootLoader, Facts},
+    facts::{BootLoader, Facts, Reading},
     finding::{Finding, Severity},
     measured::Measured,
     plan::Plan,
@@ -34,6 +34,7 @@ pub(super) fn check_all(view: &View<'_>, found: &mut Vec<Finding>) {
     }
     let plan = &plan;
     found.push(recognised(
+        facts,
         plan,
         &Stack {
             id: "boot.loader",
@@ -46,6 +47,7 @@ pub(super) fn check_all(view: &View<'_>, found: &mut Vec<Finding>) {
         },
     ));
     found.push(recognised(
+        facts,
         plan,
         &Stack {
             id: "boot.initramfs",
@@ -95,12 +97,17 @@ struct Stack<'a> {
     evidence: &'a [String],
 }
 
-fn recognised(plan: &Plan, stack: &Stack<'_>) -> Finding {
+fn recognised(facts: &Facts, plan: &Plan, stack: &Stack<'_>) -> Finding {
     let check = check(stack.id, stack.title, Severity::Warning, stack.why);
     let Some(name) = stack.name else {
         let mut finding = check.unknown(
             stack.why_not,
-            "Run it on the host itself. If several are installed, remove the ones you do not use; passthru does not guess which one counts.",
+            match facts.reading {
+                Reading::Copy => "Run it on the host itself. If several are installed, remove the ones you do not use; passthru does not guess which one counts.",
+                Reading::User | Reading::Root => {
+                    "If several are installed, remove the ones you do not use; passthru does not guess which one counts."
+                }
+            },
         );
         finding.evidence.extend(stack.evidence.iter().cloned());
         return finding;
@@ -123,12 +130,15 @@ fn fallback(facts: &Facts) -> Finding {
         "If a boot goes wrong, a recovery entry or one without passthru's words starts the host as it was.",
     );
     let Some(file) = facts.files.get(CONFIG) else {
-        return check.unknown(format!("{CONFIG} was not read"), AS_ROOT);
+        return check.unknown(format!("{CONFIG} was not read"), as_root(facts));
     };
     let text = match (file.text.value(), file.text.why_not()) {
         (Some(text), _) => text,
         (None, why) => {
-            return check.unknown(format!("{CONFIG}: {}", why.unwrap_or("not read")), AS_ROOT);
+            return check.unknown(
+                format!("{CONFIG}: {}", why.unwrap_or("not read")),
+                as_root(facts),
+            );
         }
     };
     let entries: Vec<String> = grub_cfg::entries(text)
@@ -223,7 +233,7 @@ fn space(facts: &Facts) -> Finding {
         (None, why) => {
             return check.unknown(
                 format!("free space of /boot: {}", why.unwrap_or("not looked at")),
-                "Run it on the host itself.",
+                on_host(facts),
             );
         }
     };

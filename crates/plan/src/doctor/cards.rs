@@ -2,11 +2,16 @@
 
 use alloc::{collections::BTreeSet, format, string::String, vec::Vec};
 
-use super::{Gpu, View, check::check, reset};
+use super::{
+    Gpu, View,
+    check::{check, on_host},
+    reset,
+};
 use crate::{
     facts::{Facts, Firmware},
     finding::{Finding, Severity},
     rules::describe,
+    text::size,
 };
 
 /// Is there any card to give away?
@@ -20,7 +25,7 @@ pub(super) fn present(view: &View<'_>, found: &mut Vec<Finding>) {
     found.push(if view.facts.functions.is_empty() {
         check.unknown(
             "no PCI functions were read",
-            "Run it on the host itself, or capture the host again with: sudo passthru capture FILE",
+            on_host(view.facts),
         )
     } else if view.gpus.is_empty() {
         check.no(
@@ -130,7 +135,7 @@ fn bars_unassigned(facts: &Facts, gpu: &Gpu<'_>) -> Option<Finding> {
                 "{}: memory window {} ({}) has no address (resource)",
                 f.address,
                 bar.index,
-                size(bar.size)
+                size::words(bar.size)
             )
         })
         .collect();
@@ -162,16 +167,8 @@ fn window(gpu: &Gpu<'_>) -> Option<Finding> {
             Severity::Info,
             "The guest sees this window as large as the host set it. \"Re-Size BAR Support\" in the firmware makes it as large as the card's memory; 256 MiB is the usual size without it. Both work.",
         )
-        .yes([format!("window {} is {}", bar.index, size(bar.size))]),
+        .yes([format!("window {} is {}", bar.index, size::words(bar.size))]),
     )
-}
-
-fn size(bytes: u64) -> String {
-    match bytes {
-        0x4000_0000.. => format!("{} GiB", bytes >> 30),
-        0x10_0000.. => format!("{} MiB", bytes >> 20),
-        _ => format!("{} KiB", bytes.div_ceil(1024)),
-    }
 }
 
 fn sriov(facts: &Facts, gpu: &Gpu<'_>) -> Option<Finding> {

@@ -2,10 +2,30 @@
 
 use alloc::{string::String, vec::Vec};
 
+use crate::facts::{Facts, Reading};
 use crate::finding::{Finding, Severity, Status};
 
+/// What the host itself does not show, not even to root.
+pub(crate) const NOTHING: &str = "Nothing is to be done: this host does not show it.";
+
 /// What helps where a fact is hidden from ordinary users.
-pub(crate) const AS_ROOT: &str = "Run it as root on the host itself: sudo passthru doctor";
+pub(crate) const fn as_root(facts: &Facts) -> &'static str {
+    match facts.reading {
+        Reading::Copy => "Run it as root on the host itself: sudo passthru doctor",
+        Reading::User => "Run it as root: sudo passthru doctor",
+        Reading::Root => NOTHING,
+    }
+}
+
+/// What helps where a fact is there for every user of a running host.
+pub(crate) const fn on_host(facts: &Facts) -> &'static str {
+    match facts.reading {
+        Reading::Copy => {
+            "Run it on the host itself, or capture the host again with: sudo passthru capture FILE"
+        }
+        Reading::User | Reading::Root => NOTHING,
+    }
+}
 
 /// A question: what should be true, how much it matters, and why.
 pub(crate) struct Check(Finding);

@@ -4,7 +4,7 @@ use alloc::{format, string::String, vec::Vec};
 
 use super::{
     Gpu, View,
-    check::{AS_ROOT, check},
+    check::{as_root, check},
 };
 use crate::{
     facts::Facts,
@@ -19,7 +19,11 @@ pub(super) fn check_all(view: &View<'_>, found: &mut Vec<Finding>) {
     }
     found.push(primary_known(facts));
     let one_may_go = view.gpus.iter().any(|gpu| !takes_the_picture(gpu));
-    found.extend(view.gpus.iter().map(|gpu| remains(gpu, one_may_go)));
+    found.extend(
+        view.gpus
+            .iter()
+            .map(|gpu| remains(view.facts, gpu, one_may_go)),
+    );
     found.extend(firmware_console(facts));
     found.extend(mux(facts));
     found.extend(view.gpus.iter().filter_map(|gpu| hybrid(facts, gpu)));
@@ -63,7 +67,7 @@ fn takes_the_picture(gpu: &Gpu<'_>) -> bool {
 }
 
 /// The planner's own answer for this card. That the host keeps one of several is as it should be.
-fn remains(gpu: &Gpu<'_>, one_may_go: bool) -> Finding {
+fn remains(facts: &Facts, gpu: &Gpu<'_>, one_may_go: bool) -> Finding {
     let check = check(
         gpu.id("display.remains"),
         format!("The host keeps a picture without {}", gpu.name()),
@@ -88,7 +92,7 @@ fn remains(gpu: &Gpu<'_>, one_may_go: bool) -> Finding {
     }
     let notice = |id: &str| gpu.plan.notices.iter().find(|notice| notice.id == id);
     if let Some(notice) = notice("display.not-measured") {
-        return check.unknown(notice.text.clone(), AS_ROOT);
+        return check.unknown(notice.text.clone(), as_root(facts));
     }
     match notice("display.remote-console") {
         Some(notice) => check.yes([notice.text.clone()]),
@@ -190,7 +194,7 @@ fn disk_password(view: &View<'_>) -> Option<Finding> {
     Some(match encrypted.why_not() {
         Some(why) => check.unknown(
             format!("whether the root disk is encrypted: {why}"),
-            AS_ROOT,
+            as_root(view.facts),
         ),
         None => {
             let mut evidence = Vec::from([String::from("the root disk is encrypted")]);

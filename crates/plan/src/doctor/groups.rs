@@ -5,7 +5,7 @@ use alloc::{collections::BTreeSet, format, string::String, vec::Vec};
 
 use super::{
     Gpu, View,
-    check::{AS_ROOT, check},
+    check::{as_root, check},
 };
 use crate::{
     facts::{Facts, Group},
@@ -203,7 +203,7 @@ fn reserved(facts: &Facts, gpu: &Gpu<'_>, severity: Severity) -> Option<Finding>
         )
     } else if groups.iter().all(|group| group.reserved.is_empty()) {
         // Every group of an x86 host has at least its interrupt window.
-        check.unknown("reserved_regions could not be read", AS_ROOT)
+        check.unknown("reserved_regions could not be read", as_root(facts))
     } else {
         check.yes(["reserved_regions of its groups have no line that ends in direct"])
     })

@@ -4,7 +4,7 @@ use alloc::{format, string::String, vec::Vec};
 
 use super::{
     View,
-    check::{AS_ROOT, check},
+    check::{as_root, check, on_host},
     how,
 };
 use crate::{
@@ -52,7 +52,7 @@ fn firmware(view: &View<'_>) -> Finding {
         ),
         None => check.unknown(
             facts.iommu.firmware_table.why_not().unwrap_or("not looked at"),
-            AS_ROOT,
+            as_root(facts),
         ),
     }
 }
@@ -66,10 +66,7 @@ fn enabled(view: &View<'_>) -> Finding {
         "A card can be given away only while the IOMMU translates what it reads and writes.",
     );
     if facts.functions.is_empty() {
-        return check.unknown(
-            "no PCI functions were read",
-            "Run it on the host itself, or capture the host again with: sudo passthru capture FILE",
-        );
+        return check.unknown("no PCI functions were read", on_host(facts));
     }
     let units = if facts.iommu.has_units() {
         format!("/sys/class/iommu: {}", facts.iommu.units.join(", "))
@@ -89,7 +86,7 @@ fn enabled(view: &View<'_>) -> Finding {
     if !facts.iommu.has_units() && facts.iommu.firmware_table.value().is_none() {
         return check.unknown(
             "no IOMMU groups, units or firmware tables were there to read",
-            AS_ROOT,
+            as_root(facts),
         );
     }
     let evidence = [
@@ -110,7 +107,7 @@ fn enabled(view: &View<'_>) -> Finding {
             "passthru does this: look at it with passthru plan --iommu-only, do it with sudo passthru apply --iommu-only, and reboot. passthru plan --gpu … does it together with the card.",
         )
     } else if view.iommu_plan.refusals.is_empty() && !view.iommu_plan.words.is_empty() {
-        String::from("It is configured. Reboot, then run passthru verify.")
+        String::from("It is configured. Reboot, then run sudo passthru verify.")
     } else {
         match facts.machine.cpu.vendor {
             CpuVendor::Intel | CpuVendor::Zhaoxin => how::add_word(facts, "intel_iommu=on"),
@@ -195,7 +192,7 @@ fn interrupt_remapping(view: &View<'_>) -> Finding {
                 .interrupt_remapping
                 .why_not()
                 .unwrap_or("not looked at"),
-            AS_ROOT,
+            as_root(facts),
         ),
     }
 }

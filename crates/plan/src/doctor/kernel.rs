@@ -2,7 +2,10 @@
 
 use alloc::{format, string::String, vec::Vec};
 
-use super::{View, check::check};
+use super::{
+    View,
+    check::{check, on_host},
+};
 use crate::{
     facts::{Facts, ModuleState},
     finding::{Finding, Severity},
@@ -39,10 +42,7 @@ fn vfio_pci(facts: &Facts) -> Finding {
         "vfio-pci is the driver that holds a card for a guest. Booted with a kernel without it, the card stays with its host driver.",
     );
     if kernels.is_empty() {
-        return check.unknown(
-            "/lib/modules has no kernel",
-            "Run it on the host itself, or capture the host again with: sudo passthru capture FILE",
-        );
+        return check.unknown("/lib/modules has no kernel", on_host(facts));
     }
     let evidence = kernels.iter().map(|kernel| {
         let running = if facts.kernel.release.as_deref() == Some(kernel.release.as_str()) {

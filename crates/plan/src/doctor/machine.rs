@@ -4,11 +4,12 @@ use alloc::{format, string::String, vec::Vec};
 
 use super::{
     View,
-    check::{AS_ROOT, check},
+    check::{as_root, check, on_host},
 };
 use crate::{
-    facts::{CpuVendor, Facts, Firmware},
+    facts::{CpuVendor, Facts, Firmware, Reading},
     finding::{Finding, Severity},
+    text::size,
 };
 
 pub(super) fn check_all(view: &View<'_>, found: &mut Vec<Finding>) {
@@ -33,7 +34,12 @@ fn unreadable(facts: &Facts) -> Option<Finding> {
         )
         .unknown(
             "parts of this host could not be read",
-            "Run it as root: sudo passthru doctor. If that is how it was run, report the lines above to the makers of passthru.",
+            match facts.reading {
+                Reading::User => "Run it as root: sudo passthru doctor. If it says the same, report the lines above to the makers of passthru.",
+                Reading::Copy | Reading::Root => {
+                    "Report the lines above to the makers of passthru."
+                }
+            },
         );
         finding.evidence.extend(facts.unreadable.iter().cloned());
         finding
@@ -62,7 +68,7 @@ fn architecture(facts: &Facts) -> Finding {
         ),
         CpuVendor::Unknown => check.unknown(
             "/proc/cpuinfo was not there",
-            "Run it on the host itself, or capture the host again with: sudo passthru capture FILE",
+            on_host(facts),
         ),
     }
 }
@@ -88,7 +94,7 @@ fn virtualization(facts: &Facts) -> Finding {
                 .virtualization
                 .why_not()
                 .unwrap_or("not looked at"),
-            "Run it on the host itself, or capture the host again with: sudo passthru capture FILE",
+            on_host(facts),
         ),
     }
 }
@@ -131,7 +137,7 @@ fn kvm_device(facts: &Facts) -> Option<Finding> {
         ),
         None => check.unknown(
             "there is no /dev/kvm, and the list of loaded modules was not read",
-            "Run it on the host itself.",
+            on_host(facts),
         ),
     })
 }
@@ -171,7 +177,7 @@ fn hypervisor(facts: &Facts) -> Finding {
         ),
         None => check.unknown(
             facts.machine.hypervisor.why_not().unwrap_or("not looked at"),
-            AS_ROOT,
+            as_root(facts),
         ),
     }
 }
@@ -188,16 +194,19 @@ fn memory(facts: &Facts) -> Finding {
     );
     let memory = &facts.machine.memory;
     let Some(total) = memory.total_kib else {
-        return check.unknown("/proc/meminfo was not there", "Run it on the host itself.");
+        return check.unknown("/proc/meminfo was not there", on_host(facts));
     };
-    let mut evidence = Vec::from([format!("/proc/meminfo: {} in all", gib(total))]);
+    let mut evidence = Vec::from([format!("/proc/meminfo: {} in all", size::kib_words(total))]);
     if let Some(available) = memory.available_kib {
-        evidence.push(format!("{} free for new programs now", gib(available)));
+        evidence.push(format!(
+            "{} free for new programs now",
+            size::kib_words(available)
+        ));
     }
     if let Some(pages) = memory.hugepages_kib.filter(|kib| *kib > 0) {
         evidence.push(format!(
             "{} set aside as huge pages, which only guests use",
-            gib(pages)
+            size::kib_words(pages)
         ));
     }
     if total < LITTLE_MEMORY_KIB {
@@ -208,12 +217,6 @@ fn memory(facts: &Facts) -> Finding {
     } else {
         check.yes(evidence)
     }
-}
-
-/// KiB as GiB with one decimal.
-fn gib(kib: u64) -> String {
-    let tenths = kib.saturating_mul(10) / (1024 * 1024);
-    format!("{}.{} GiB", tenths / 10, tenths % 10)
 }
 
 fn secure_boot(facts: &Facts) -> Finding {
@@ -238,7 +241,7 @@ fn secure_boot(facts: &Facts) -> Finding {
                 .secure_boot
                 .why_not()
                 .unwrap_or("not looked at"),
-            AS_ROOT,
+            as_root(facts),
         ),
     }
 }
@@ -256,7 +259,7 @@ fn lockdown(facts: &Facts) -> Finding {
         Some(mode) => check.yes([format!("/sys/kernel/security/lockdown: {mode}")]),
         None => check.unknown(
             facts.machine.lockdown.why_not().unwrap_or("not looked at"),
-            AS_ROOT,
+            as_root(facts),
         ),
     }
 }

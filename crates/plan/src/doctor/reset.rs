@@ -4,7 +4,7 @@ use alloc::{format, string::String};
 
 use super::{
     Gpu,
-    check::{AS_ROOT, check},
+    check::{as_root, check},
 };
 use crate::{
     facts::{Facts, Function},
@@ -85,7 +85,7 @@ pub(super) fn check_of(facts: &Facts, gpu: &Gpu<'_>) -> Finding {
     let Some(methods) = &function.reset_methods else {
         return check.unknown(
             "reset_method is not there (kernels before 5.15 have none)",
-            AS_ROOT,
+            as_root(facts),
         );
     };
     let has = |wanted: &str| methods.iter().any(|method| method == wanted);

@@ -4,7 +4,7 @@ use alloc::{format, string::String, vec::Vec};
 
 use super::{
     View,
-    check::{AS_ROOT, check},
+    check::{as_root, check},
 };
 use crate::finding::{Finding, Severity};
 
@@ -143,7 +143,7 @@ const SYMPTOMS: &[Symptom] = &[
             ],
         ],
         cause: "A guest of libvirt may open its disks and little else, and asked for more: name= in the message is the file. Of ROM files (<rom file=…/>) libvirt does not tell AppArmor.",
-        remedy: "If the guest did not start because of it: add a line with the file's path and \"r,\" to /etc/apparmor.d/local/abstractions/libvirt-qemu (make the file if it is missing), or move the file where guests may read it; passthru rom dump --install and rom trim --install put a ROM there.",
+        remedy: "If the guest did not start because of it: add a line with the file's path and \"r,\" to /etc/apparmor.d/local/abstractions/libvirt-qemu (make the file if it is missing), or move the file where guests may read it; sudo passthru rom dump ADDR --install and rom trim FILE --install put a ROM there.",
     },
     Symptom {
         id: "symptom.hook-hangs",
@@ -182,7 +182,7 @@ pub(super) fn check_all(view: &View<'_>, found: &mut Vec<Finding>) {
                     Severity::Info,
                     "The kernel's and libvirt's logs say why a guest with a card did not start.",
                 )
-                .unknown(why.unwrap_or("not looked at"), AS_ROOT),
+                .unknown(why.unwrap_or("not looked at"), as_root(view.facts)),
             );
             return;
         }

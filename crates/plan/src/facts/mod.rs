@@ -74,10 +74,29 @@ pub struct Facts {
     /// What works on this host now, to tell after a trial boot whether it still does.
     #[serde(default)]
     pub health: Health,
+    /// How all of this was read.
+    #[serde(default)]
+    pub reading: Reading,
+    /// Directories of configuration that only root may list, one sentence each.
+    #[serde(default)]
+    pub closed: Vec<String>,
     /// What is there but could not be understood, one sentence each: what, where and why. A function
     /// named here is missing from `functions`.
     #[serde(default)]
     pub unreadable: Vec<String>,
+}
+
+/// How facts were read: what may be hidden, and what helps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reading {
+    /// From a capture or another root directory: what is not in it is not known.
+    #[default]
+    Copy,
+    /// On the running host, by an ordinary user: some files are closed.
+    User,
+    /// On the running host, by root.
+    Root,
 }
 
 /// A configuration file as it stands on the host.

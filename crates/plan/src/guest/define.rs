@@ -18,6 +18,7 @@ use super::{
 use crate::{
     change::Change,
     plan::{Notice, Plan, Refusal},
+    text::{quote::word, size},
 };
 
 /// Where libvirt's guests have their images (`virStorageDriver`'s pool `default`), and where its
@@ -73,7 +74,10 @@ pub fn define(guest: &Guest, making: &Making, exists: bool) -> Result<Plan, Vec<
         refusals.push(refusal(
             "guest.exists",
             format!("There is a guest {name} already."),
-            "Choose another name, or change that one: passthru vm edit.",
+            format!(
+                "Choose another name, or change that one: sudo passthru vm edit {}",
+                word(name)
+            ),
         ));
     }
     let mut changes = Vec::new();
@@ -159,7 +163,7 @@ fn disk_commands(disk: &NewDisk, path: &str) -> Result<Vec<Vec<String>>, Refusal
     let too_small = |why: String, way_out: &str| Err(refusal("guest.disk.too-small", why, way_out));
     match disk {
         NewDisk::Empty(size) if *size < LEAST => too_small(
-            format!("A disk of {} holds no system.", mib(*size)),
+            format!("A disk of {} holds no system.", size::words(*size)),
             "Windows needs 64G, a Linux desktop 20G: --new-disk 64G.",
         ),
         NewDisk::Empty(size) => Ok(vec![argv(&[
@@ -175,7 +179,7 @@ fn disk_commands(disk: &NewDisk, path: &str) -> Result<Vec<Vec<String>>, Refusal
             too_small(
                 format!(
                     "The image holds a disk of {}, which cannot become smaller.",
-                    mib(image.size)
+                    size::words(image.size)
                 ),
                 "Ask for more with --disk-size, or leave it out.",
             )
@@ -212,14 +216,6 @@ fn no_user(os: Os) -> Option<Notice> {
     })
 }
 
-fn mib(bytes: u64) -> String {
-    if bytes >= 10 << 30 {
-        format!("{} GiB", bytes >> 30)
-    } else {
-        format!("{} MiB", bytes >> 20)
-    }
-}
-
 /// What the guest will be, in statements.
 fn outcome(guest: &Guest) -> Vec<String> {
     let mut list = Vec::new();
@@ -231,7 +227,7 @@ fn outcome(guest: &Guest) -> Vec<String> {
     };
     list.push(format!(
         "it has {cpus} CPUs{pinned} and {} of memory{}",
-        mib(guest.memory_kib << 10),
+        size::words(guest.memory_kib << 10),
         if guest.memory.is_some() {
             " in huge pages"
         } else {

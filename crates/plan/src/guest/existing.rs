@@ -19,7 +19,7 @@ use crate::{
 /// If the text is no XML or no domain. Document types, and with them entities, are not read: what an
 /// entity stands for has no place in the text that could be kept.
 pub(super) fn parse(xml: &str) -> Result<Document<'_>, Refusal> {
-    let way_out = "virsh dumpxml --inactive NAME prints the definition that libvirt has.";
+    let way_out = "sudo virsh dumpxml --inactive NAME prints the definition that libvirt has.";
     let document = Document::parse(xml).map_err(|error| {
         let why = format!("The domain's XML cannot be read: {error}.");
         refusal("guest.xml", why, way_out)
@@ -66,7 +66,7 @@ pub fn uuid(xml: &str) -> Option<String> {
     (plain && !uuid.is_empty()).then(|| uuid.into())
 }
 
-/// The name of a domain as a word of a command, to stand in the place of NAME.
+/// The name of a domain as a word of a command; NAME where it has none.
 pub(super) fn command_name(xml: &str) -> String {
     name(xml).map_or_else(|| "NAME".into(), |name| quote::word(&name))
 }

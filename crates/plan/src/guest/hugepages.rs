@@ -105,7 +105,7 @@ pub(crate) fn without_mount(name: &str, source: Option<&str>, page_kib: u64) -> 
     let mount = format!("ount hugetlbfs with pagesize={size}, and restart libvirt.");
     match source {
         None | Some("anonymous") => format!(
-            "Let it get them without a mount: passthru vm edit {name} --hugepages={size}. Or m{mount}"
+            "Let it get them without a mount: sudo passthru vm edit {name} --hugepages={size}. Or m{mount}"
         ),
         // Its owner wants a file.
         Some(_) => format!("M{mount}"),

@@ -7,7 +7,7 @@ use super::{
     hugepages::{self, Hugepages, PageSize},
     pinning::Pinning,
 };
-use crate::{facts::Facts, plan::Refusal};
+use crate::{doctor::check::on_host, facts::Facts, plan::Refusal};
 
 /// KiB of a GiB.
 const GIB: u64 = 1024 * 1024;
@@ -108,7 +108,7 @@ pub(crate) fn spare(facts: &Facts, kib: u64) -> Result<(), Refusal> {
         return Err(refuse(
             "not-measured",
             "How much memory the host has is not known: /proc/meminfo was not there.".into(),
-            "Run it on the host itself, or on a capture made by this version of passthru.",
+            on_host(facts),
         ));
     };
     let most = (total / 5 * 4).min(total.saturating_sub(HOST_KEEPS));

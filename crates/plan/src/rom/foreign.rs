@@ -45,7 +45,7 @@ const FORMATS: [(&[u8], &str); 13] = [
     ),
     (
         b"VFCT",
-        "the ACPI table VFCT; `passthru rom dump ADDR --from-vfct` takes the ROM out of it",
+        "the ACPI table VFCT; `sudo passthru rom dump ADDR --from-vfct` takes the ROM out of it",
     ),
     (b"%PDF", "a PDF document"),
     (b"\x89PNG", "a picture (PNG)"),

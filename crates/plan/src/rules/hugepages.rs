@@ -64,7 +64,7 @@ pub(super) fn words(draft: &mut Draft<'_>) -> Vec<String> {
             format!("The kernel command line sets huge pages aside already ({other})."),
             format!(
                 "Make one of both by hand ({}), or take the old words away first; if they are \
-                 passthru's own: passthru undo.",
+                 passthru's own: sudo passthru undo.",
                 pages.words.join(" ")
             ),
         );

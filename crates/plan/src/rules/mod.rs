@@ -25,6 +25,7 @@ mod preflight;
 pub(crate) mod repair;
 mod select;
 pub(crate) mod stack;
+mod unreadable;
 mod verify;
 
 use alloc::{format, string::String, vec::Vec};
@@ -34,7 +35,7 @@ use crate::{
     facts::{Facts, Function},
     intent::{Intent, Selector},
     pci::Address,
-    plan::{Notice, Plan, Refusal, Trial},
+    plan::{Notice, Plan, Refusal, Trial, WayBack},
     text::kargs,
 };
 
@@ -122,6 +123,9 @@ fn staged(facts: &Facts, intent: &Intent, stage: Stage) -> Plan {
         refusals: Vec::new(),
         notices: Vec::new(),
     };
+    if stage == Stage::Apply {
+        unreadable::check(&mut draft);
+    }
     let resolved = select::select(&mut draft);
     // The rest is planned for the host with these files put right.
     let repairs = repair::files(&mut draft);
@@ -175,6 +179,14 @@ fn staged(facts: &Facts, intent: &Intent, stage: Stage) -> Plan {
     // What a trial boot runs already needs no other one.
     let runs_already = stage == Stage::Keep && stack::trial::is_running(facts);
     let reboot = !changes.is_empty() && !runs_already;
+    let way_back = (!words.is_empty()).then(|| match &trial {
+        // What a trial does leaves the default entry alone.
+        Some(_) => WayBack {
+            choice: "choose the default entry in the boot menu".into(),
+            stays: "The default entry of the boot menu stays as it is.".into(),
+        },
+        None => stack::loader::way_back(draft.facts),
+    });
     let statements = if refused {
         Vec::new()
     } else {
@@ -190,6 +202,7 @@ fn staged(facts: &Facts, intent: &Intent, stage: Stage) -> Plan {
         reboot,
         trial,
         continues: None,
+        way_back: way_back.filter(|_| !refused),
         guest: None,
         outcome: statements,
     }
@@ -208,6 +221,7 @@ fn nothing_to_repair(draft: Draft<'_>, intent: Intent) -> Plan {
         reboot: false,
         trial: None,
         continues: None,
+        way_back: None,
         guest: None,
         outcome: Vec::new(),
     }
@@ -249,7 +263,7 @@ fn outcome_of(
     }
     if !words.is_empty() {
         let way_back = stack::loader::way_back(draft.facts);
-        outcome.push(String::from(way_back.stays));
+        outcome.push(way_back.stays);
     }
     outcome
 }

@@ -19,6 +19,7 @@ pub mod pe;
 pub mod procfs;
 pub mod quote;
 pub mod shell;
+pub mod size;
 pub mod systemd_boot;
 pub mod udev;
 pub mod version;

@@ -4,7 +4,7 @@
 //! `MODULE.alias=PATTERN`, each closed by NUL. Patterns are globs (fnmatch(3)) over a device's
 //! modalias, `pci:vVVVVVVVVdDDDDDDDDsvSSSSSSSSsdSSSSSSSSbcCCscSSiPP` (`drivers/pci/pci-driver.c`).
 
-use alloc::{borrow::ToOwned, format, string::String};
+use alloc::{format, string::String};
 
 use crate::pci::{Class, Ids};
 
@@ -206,14 +206,6 @@ fn hex(digits: &[u8]) -> Option<u32> {
     Some(number)
 }
 
-/// The `field` of a module in modules.builtin.modinfo, such as `license`; test help and evidence.
-pub fn builtin_field<'a>(index: &'a [u8], module: &str, field: &str) -> Option<&'a [u8]> {
-    let prefix = module.to_owned() + "." + field + "=";
-    index
-        .split(|&byte| byte == 0)
-        .find_map(|record| record.strip_prefix(prefix.as_bytes()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,10 +254,6 @@ mod tests {
         let index = b"xhci_pci.license=GPL\0xhci_pci.alias=pci:v*d*sv*sd*bc0Csc03i30*\0";
         let found: Vec<_> = builtin_aliases(index).map(|a| a.module_name()).collect();
         assert_eq!(found, ["xhci_pci"]);
-        assert_eq!(
-            builtin_field(index, "xhci_pci", "license"),
-            Some(&b"GPL"[..])
-        );
     }
 
     #[test]

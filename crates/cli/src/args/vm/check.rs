@@ -7,8 +7,12 @@ use clap::Args;
 /// `passthru vm check`.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
-    /// The guest.
-    #[arg(required_unless_present = "xml", default_value = "")]
+    /// The guest's name.
+    #[arg(
+        required_unless_present = "xml",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub(crate) name: String,
     /// Read its XML from a file in place of libvirt.
     #[arg(long, value_name = "FILE")]

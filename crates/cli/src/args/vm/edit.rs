@@ -10,8 +10,12 @@ use super::{Bus, Input, Pages, cores};
 /// `passthru vm edit`.
 #[derive(Debug, Args)]
 pub(crate) struct Edit {
-    /// The guest.
-    #[arg(required_unless_present = "xml", default_value = "")]
+    /// The guest's name.
+    #[arg(
+        required_unless_present = "xml",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub(crate) name: String,
     /// Read its XML from a file in place of libvirt; only with --dry-run.
     #[arg(long, value_name = "FILE", requires = "dry_run")]

@@ -7,7 +7,7 @@ use clap::Args;
 pub(crate) struct Start {
     /// The guest's name.
     pub(crate) name: String,
-    /// Wait this long for its address.
+    /// Wait so many seconds for its address, and show it.
     #[arg(
         long,
         value_name = "SECONDS",
@@ -34,7 +34,7 @@ pub(crate) struct Stop {
     /// Cut its power: it loses what it has not written to its disks.
     #[arg(long)]
     pub(crate) force: bool,
-    /// How long it has to shut down.
+    /// How many seconds it has to shut down.
     #[arg(
         long,
         value_name = "SECONDS",
@@ -56,7 +56,7 @@ pub(crate) struct Release {
 pub(crate) struct Ip {
     /// The guest's name.
     pub(crate) name: String,
-    /// Wait this long for an address.
+    /// Wait so many seconds for an address.
     #[arg(
         long,
         value_name = "SECONDS",

@@ -9,8 +9,12 @@ use super::new::Format;
 /// `passthru vm show`.
 #[derive(Debug, Args)]
 pub(crate) struct Show {
-    /// The guest.
-    #[arg(required_unless_present = "xml", default_value = "")]
+    /// The guest's name.
+    #[arg(
+        required_unless_present = "xml",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub(crate) name: String,
     /// How to show it.
     #[arg(long, value_name = "FORMAT", default_value = "libvirt")]

@@ -21,19 +21,29 @@ pub(super) struct Done {
     pub(super) recovered: Option<RecoveredDocument>,
 }
 
-/// Only where libvirt is the one of this machine.
-pub(super) fn only_here(host: &Host, global: &Global, verb: &str) -> Result<()> {
+/// Only where libvirt is the one of this machine; `instead` is what else `verb` can do, as an option.
+pub(super) fn only_here(host: &Host, global: &Global, verb: &str, instead: &str) -> Result<()> {
     if host.is_live() || global.sample_tools {
         return Ok(());
     }
-    Err(Error::usage(format!(
+    let flag = host.flag().unwrap_or("--root");
+    let error = Error::usage(format!(
         "passthru {verb} asks libvirt, and libvirt of another root directory does not run"
-    ))
-    .hint("leave out --root, or look with --dry-run"))
+    ));
+    Err(if instead.is_empty() {
+        error.hint(format!("leave out {flag}"))
+    } else {
+        error.hint(format!("leave out {flag}, or {instead}"))
+    })
 }
 
-/// libvirt's answer as an error; nothing was changed.
+/// libvirt's answer to a question, as an error.
 pub(super) fn libvirt(error: &LibvirtError) -> Error {
+    Error::input(error).hint(error.way_out())
+}
+
+/// libvirt does not do what it was told to.
+pub(super) fn unwilling(error: &LibvirtError) -> Error {
     Error::new(
         Kind::NothingChanged,
         format!("{error}; nothing was changed"),
@@ -69,12 +79,6 @@ pub(super) fn out(
                 out.wrapped(Line::new().plain("  - "), Style::Plain, statement)?;
             }
         }
-    }
-    if !plan.refusals.is_empty() {
-        return Ok(Done {
-            state: "refused",
-            ..Done::default()
-        });
     }
     if plan.changes.is_empty() {
         if !out.is_json() {

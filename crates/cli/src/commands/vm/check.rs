@@ -12,7 +12,10 @@ use passthru_plan::{
 };
 use serde::Serialize;
 
-use super::{files, show::definition};
+use super::{
+    files,
+    show::{XML, definition},
+};
 use crate::{
     args::{Global, vm::check::Check},
     error::{Error, Outcome, Result},
@@ -33,7 +36,7 @@ pub(super) fn run(args: &Check, global: &Global, out: &mut Out) -> Result<Outcom
     let host = host::reading(global)?;
     let xml = match &args.xml {
         Some(file) => input::text(file)?,
-        None => definition(&host, global, &args.name)?,
+        None => definition(&host, global, "vm check", XML, &args.name)?,
     };
     let refused = |refusal: passthru_plan::Refusal| Error::input(refusal.why).hint(refusal.way_out);
     let named = rom_files(&xml).map_err(refused)?;
@@ -41,7 +44,7 @@ pub(super) fn run(args: &Check, global: &Global, out: &mut Out) -> Result<Outcom
         .into_iter()
         .map(|path| (path.clone(), load_from(host.root(), &path)))
         .collect();
-    let facts = host.facts(Wanted::guest())?;
+    let facts = host.facts(Wanted::guest());
     let mounted = pools::mounted(host.root());
     let pages = HostPages {
         default_kib: pools::default_page(host.root()),
@@ -88,7 +91,7 @@ fn verdict(out: &mut Out, findings: &[Finding]) -> Result<()> {
             .plain(format!(": {n} of these can be better.")),
         (_, false) => Line::new()
             .put(Style::Bad, "Not ready")
-            .plain(": the guest will not start, or take from the host what it needs."),
+            .plain(": the guest will not start, or it would take from the host what it needs."),
     };
     Ok(out.line(&line)?)
 }

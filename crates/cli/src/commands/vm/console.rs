@@ -13,7 +13,7 @@ use crate::{
 
 pub(super) fn run(args: &Console, global: &Global, out: &mut Out) -> Result<Outcome> {
     let host = host::reading(global)?;
-    carry::only_here(&host, global, "vm console")?;
+    carry::only_here(&host, global, "vm console", "")?;
     if out.is_json() {
         return Err(Error::usage("a console is no JSON document").hint("leave out --json"));
     }
@@ -26,7 +26,7 @@ pub(super) fn run(args: &Console, global: &Global, out: &mut Out) -> Result<Outc
     if !domain.console {
         let error = refuse(format!("{name} has no serial console"))
             .hint(format!(
-                "add <console type='pty'/> to its devices (virsh edit {}), and stop and start it",
+                "add <console type='pty'/> to its devices (sudo virsh edit {}), and stop and start it",
                 word(name)
             ))
             .hint("its graphical screen: virt-viewer, or the monitor on its card");

@@ -55,12 +55,15 @@ fn without_passwords(mut change: Change) -> Change {
     change
 }
 
+/// What can be done with the guest of another host.
+const OTHERWISE: &str = "look with --dry-run at its XML: --xml FILE";
+
 pub(super) fn run(args: &Args, global: &Global, out: &mut Out) -> Result<Outcome> {
     let host = if args.dry_run {
         host::reading(global)?
     } else {
         let host = host::writing(global, "vm edit")?;
-        carry::only_here(&host, global, "vm edit")?;
+        carry::only_here(&host, global, "vm edit", OTHERWISE)?;
         host
     };
     let edits = edits(args, &host)?;
@@ -75,9 +78,9 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut Out) -> Result<Outcome
     };
     let before = match &args.xml {
         Some(file) => input::text(file)?,
-        None => definition(&host, global, &args.name)?,
+        None => definition(&host, global, "vm edit", OTHERWISE, &args.name)?,
     };
-    let facts = host.facts(Wanted::guest())?;
+    let facts = host.facts(Wanted::guest());
     let mut document = Document {
         schema: 1,
         ..Document::default()
@@ -161,7 +164,7 @@ fn running(args: &Args, host: &Host, global: &Global) -> Result<Option<Refusal>>
             args.name
         ),
         way_out: format!(
-            "Shut it down first: passthru vm stop {}",
+            "Shut it down first: sudo passthru vm stop {}",
             quote::word(&args.name)
         ),
     }))

@@ -131,6 +131,11 @@ fn after(root: &Root, address: Address, managed: bool, before: Option<&Before>) 
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::disallowed_methods,
+        reason = "tests make the files they are about"
+    )]
+
     use std::{fs, os::unix::fs::symlink};
 
     use super::*;

@@ -11,7 +11,7 @@ use passthru_plan::{guest::Domain, text::quote::word};
 use super::carry;
 use crate::{
     cancel::Cancel,
-    error::{Error, Kind, Result},
+    error::{Error, Result},
     out::Out,
     show::waiting::Waiting,
 };
@@ -48,8 +48,7 @@ pub(super) fn now(libvirt: &Libvirt<'_>, name: &str) -> Result<Domain> {
 /// The guest that `xml` describes.
 pub(super) fn parse(name: &str, xml: &str) -> Result<Domain> {
     Domain::parse(xml).map_err(|error| {
-        Error::new(Kind::NothingChanged, format!("{name}: {error}"))
-            .hint(format!("virsh dumpxml {}", word(name)))
+        Error::input(format!("{name}: {error}")).hint(format!("sudo virsh dumpxml {}", word(name)))
     })
 }
 

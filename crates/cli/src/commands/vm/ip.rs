@@ -66,7 +66,7 @@ pub(super) struct Where<'a> {
 
 pub(super) fn run(args: &Ip, global: &Global, out: &mut Out) -> Result<Outcome> {
     let host = host::reading(global)?;
-    carry::only_here(&host, global, "vm ip")?;
+    carry::only_here(&host, global, "vm ip", "")?;
     let cancel = Cancel::catch()?;
     let exec = host.exec(global);
     let libvirt = Libvirt::new(exec.as_ref(), Some(cancel.flag()));

@@ -7,7 +7,7 @@ use passthru_host::{
 use passthru_plan::{
     Address, Facts,
     guest::{Domain, run::Held},
-    text::quote::word,
+    text::{quote::word, size},
 };
 use serde::Serialize;
 
@@ -93,13 +93,13 @@ const COLUMNS: [Column; 5] = [
 
 pub(super) fn run(global: &Global, out: &mut Out) -> Result<Outcome> {
     let host = host::reading(global)?;
-    carry::only_here(&host, global, "vm list")?;
+    carry::only_here(&host, global, "vm list", "")?;
     let exec = host.exec(global);
     let libvirt = Libvirt::new(exec.as_ref(), None);
     let facts = host.facts(Wanted {
         names: true,
         ..Wanted::functions()
-    })?;
+    });
     // For root alone to read.
     let held = held::all(host.root()).ok();
     let mut guests = Vec::new();
@@ -175,7 +175,7 @@ fn show(document: &Document, out: &mut Out) -> Result<()> {
     }
     for left in document.left.iter().flatten() {
         out.note(&format!(
-            "{}: {}, guest off: passthru vm release {}",
+            "{}: {}, guest off: sudo passthru vm release {}",
             left.name,
             left.held,
             word(&left.name)
@@ -201,17 +201,9 @@ fn row(guest: &Entry) -> Vec<Cell> {
         (Style::Bold, guest.name.clone()),
         (style, state),
         (Style::Plain, guest.vcpus.to_string()),
-        (Style::Plain, memory(guest.memory_kib)),
+        (Style::Plain, size::kib_words(guest.memory_kib)),
         (Style::Plain, card(guest)),
     ])
-}
-
-fn memory(kib: u64) -> String {
-    if kib.is_multiple_of(1 << 20) {
-        format!("{} GiB", kib >> 20)
-    } else {
-        format!("{} MiB", kib >> 10)
-    }
 }
 
 /// Its display functions, else whatever it has of the host; what is missing is said.

@@ -48,7 +48,7 @@ pub(super) fn run(args: &New, global: &Global, out: &mut Out) -> Result<Outcome>
         host::reading(global)?
     } else {
         let host = host::writing(global, "vm new")?;
-        carry::only_here(&host, global, "vm new")?;
+        carry::only_here(&host, global, "vm new", "look with --dry-run")?;
         host
     };
     let (wish, making) = wish::read(args)?;
@@ -57,7 +57,7 @@ pub(super) fn run(args: &New, global: &Global, out: &mut Out) -> Result<Outcome>
     } else {
         transaction::recover(&host, global, out)?.map(Into::into)
     };
-    let facts = host.facts(Wanted::guest())?;
+    let facts = host.facts(Wanted::guest());
     let mut document = Document {
         schema: 1,
         ..Document::default()
@@ -206,7 +206,7 @@ fn print(args: &New, document: &Document, plan: &Plan, out: &mut Out) -> Result<
         }
     }
     if guest.autostart && args.format == Format::Libvirt {
-        out.note("that it starts with the host is no part of the XML: virsh autostart")?;
+        out.note("that it starts with the host is no part of the XML: sudo virsh autostart")?;
     }
     Ok(())
 }

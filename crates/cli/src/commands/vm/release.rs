@@ -30,7 +30,7 @@ struct Document<'a> {
 
 pub(super) fn run(args: &Release, global: &Global, out: &mut Out) -> Result<Outcome> {
     let host = host::writing(global, "vm release")?;
-    carry::only_here(&host, global, "vm release")?;
+    carry::only_here(&host, global, "vm release", "")?;
     let exec = host.exec(global);
     let libvirt = Libvirt::new(exec.as_ref(), None);
     let states = libvirt.states().map_err(|e| carry::libvirt(&e))?;
@@ -65,7 +65,7 @@ pub(super) fn run(args: &Release, global: &Global, out: &mut Out) -> Result<Outc
         let facts = host.facts(Wanted {
             cpus: true,
             ..Wanted::functions()
-        })?;
+        });
         let hold = Hold::new(host.root(), exec.as_ref(), &store, &facts);
         let notes = own.iter().flat_map(|held| hold.put_back(held, &others));
         document.notes = notes.collect();

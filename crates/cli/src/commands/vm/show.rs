@@ -36,7 +36,7 @@ pub(super) fn run(args: &Show, global: &Global, out: &mut Out) -> Result<Outcome
     let host = host::reading(global)?;
     let xml = match &args.xml {
         Some(file) => input::text(file)?,
-        None => definition(&host, global, &args.name)?,
+        None => definition(&host, global, "vm show", XML, &args.name)?,
     };
     // What is shown is kept in logs and reports.
     let xml = passwords::hidden(&xml);
@@ -48,8 +48,8 @@ pub(super) fn run(args: &Show, global: &Global, out: &mut Out) -> Result<Outcome
         Error::new(
             Kind::NothingChanged,
             format!(
-                "{} cannot be shown as a QEMU command line. {}",
-                args.name, refusal.why
+                "the guest cannot be shown as a QEMU command line. {}",
+                refusal.why
             ),
         )
         .hint(refusal.way_out)
@@ -72,9 +72,18 @@ pub(super) fn run(args: &Show, global: &Global, out: &mut Out) -> Result<Outcome
     Ok(Outcome::Done)
 }
 
-/// The definition that libvirt has of `name`.
-pub(super) fn definition(host: &Host, global: &Global, name: &str) -> Result<String> {
-    carry::only_here(host, global, "vm")?;
+/// What can be done with the guest of another host.
+pub(super) const XML: &str = "give the guest's XML: --xml FILE";
+
+/// The definition that libvirt has of `name`; see [`carry::only_here`].
+pub(super) fn definition(
+    host: &Host,
+    global: &Global,
+    verb: &str,
+    instead: &str,
+    name: &str,
+) -> Result<String> {
+    carry::only_here(host, global, verb, instead)?;
     let exec = host.exec(global);
     let libvirt = Libvirt::new(exec.as_ref(), None);
     match libvirt.definition(name).map_err(|e| carry::libvirt(&e))? {

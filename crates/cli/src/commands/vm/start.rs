@@ -48,24 +48,24 @@ struct Document<'a> {
 
 pub(super) fn run(args: &Start, global: &Global, out: &mut Out) -> Result<Outcome> {
     let host = host::writing(global, "vm start")?;
-    carry::only_here(&host, global, "vm start")?;
+    carry::only_here(&host, global, "vm start", "")?;
     let cancel = Cancel::catch()?;
     let exec = host.exec(global);
     let libvirt = Libvirt::new(exec.as_ref(), Some(cancel.flag()));
     match guest::state(&libvirt, &args.name)? {
         State::ShutOff => {}
         State::Running => return already(args, &host, &libvirt, &cancel, global, out),
-        State::Paused => return Err(unfit(args, "is paused", "virsh resume")),
+        State::Paused => return Err(unfit(args, "is paused", "sudo virsh resume")),
         State::Other => {
             return Err(unfit(
                 args,
                 "is on its way up or down, asleep, or crashed",
-                "virsh domstate --reason",
+                "sudo virsh domstate --reason",
             ));
         }
     }
     let store = hold::store(host.root())?;
-    let mut facts = host.facts(Wanted::guest())?;
+    let mut facts = host.facts(Wanted::guest());
     let domain = definition(&libvirt, &args.name)?;
     let all = store.all().map_err(|e| hold::unread(&e))?;
     let (own, others) = hold::split(all, &domain.uuid);
@@ -78,10 +78,21 @@ pub(super) fn run(args: &Start, global: &Global, out: &mut Out) -> Result<Outcom
         ))?;
         let left = hold.put_back(&own, &others);
         if !left.is_empty() {
-            return Err(Error::new(Kind::NothingChanged, left.join(" ")));
+            let name = &args.name;
+            let error = Error::new(
+                Kind::NotRolledBack,
+                format!(
+                    "{name} was not started: what it held the last time could not all be put back"
+                ),
+            );
+            let error = left.into_iter().fold(error, Error::hint);
+            return Err(error.hint(format!(
+                "to try again: sudo passthru vm release {}",
+                word(name)
+            )));
         }
         // The pages that were free are the host's again.
-        facts = host.facts(Wanted::guest())?;
+        facts = host.facts(Wanted::guest());
     }
     let ready = match ready(args, &host, &libvirt, &facts, &domain, &others)? {
         Ok(ready) => ready,
@@ -196,7 +207,7 @@ fn unclear(args: &Start, host: &Host, why: &str) -> Error {
         Kind::NotRolledBack,
         format!("{name} may be running: {why}; what it needs of the host is left to it"),
     )
-    .hint(format!("virsh domstate {}", word(name)))
+    .hint(format!("sudo virsh domstate {}", word(name)))
     .hint(format!(
         "{} ends it if it runs, and puts back what it holds",
         host.command(&stop)
@@ -346,7 +357,7 @@ fn started(
             out.paragraph(
                 2,
                 &format!(
-                    "It holds of the host: {}. passthru vm stop {name} puts that back. If the guest shuts down by itself, passthru vm release {name} does.",
+                    "It holds of the host: {}. sudo passthru vm stop {name} puts that back. If the guest shuts down by itself, sudo passthru vm release {name} does.",
                     held.words()
                 ),
             )?;

@@ -43,7 +43,7 @@ const CUT: Duration = Duration::from_secs(60);
 
 pub(super) fn run(args: &Stop, global: &Global, out: &mut Out) -> Result<Outcome> {
     let host = host::writing(global, "vm stop")?;
-    carry::only_here(&host, global, "vm stop")?;
+    carry::only_here(&host, global, "vm stop", "")?;
     let cancel = Cancel::catch()?;
     let exec = host.exec(global);
     let libvirt = Libvirt::new(exec.as_ref(), Some(cancel.flag()));
@@ -80,7 +80,7 @@ pub(super) fn run(args: &Stop, global: &Global, out: &mut Out) -> Result<Outcome
         }
         libvirt
             .destroy(&args.name)
-            .map_err(|e| carry::libvirt(&e))?;
+            .map_err(|e| carry::unwilling(&e))?;
         document.by = Some("force");
     } else {
         if state == State::Paused {
@@ -91,7 +91,7 @@ pub(super) fn run(args: &Stop, global: &Global, out: &mut Out) -> Result<Outcome
                     args.name
                 ),
             )
-            .hint(format!("virsh resume {}", word(&args.name)))
+            .hint(format!("sudo virsh resume {}", word(&args.name)))
             .hint(force(args, &host)));
         }
         document.by = Some(ask(&libvirt, &domain)?);
@@ -127,7 +127,7 @@ fn ask(libvirt: &Libvirt<'_>, domain: &Domain) -> Result<&'static str> {
     }
     libvirt
         .shutdown(&domain.name, Way::Acpi)
-        .map_err(|e| carry::libvirt(&e))?;
+        .map_err(|e| carry::unwilling(&e))?;
     Ok("acpi")
 }
 
@@ -155,7 +155,7 @@ fn put_back(
     let facts = host.facts(Wanted {
         cpus: true,
         ..Wanted::functions()
-    })?;
+    });
     let hold = Hold::new(root, exec.as_ref(), &store, &facts);
     Ok((functions, hold.put_back(&own, &others)))
 }

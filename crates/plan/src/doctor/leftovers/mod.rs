@@ -12,11 +12,11 @@ use alloc::{format, string::String, vec::Vec};
 
 use super::{
     View,
-    check::{AS_ROOT, check},
+    check::{as_root, check},
     cmdlines::Cmdlines,
 };
 use crate::{
-    facts::Facts,
+    facts::{Facts, Reading},
     finding::{Finding, Severity},
     intent::{Intent, TrialBoot},
     rules,
@@ -89,7 +89,11 @@ fn unreadable(facts: &Facts) -> Option<Finding> {
         .files
         .iter()
         .filter_map(|(path, file)| Some(format!("{path}: {}", file.text.why_not()?)));
-    let lines: Vec<String> = cmdline.into_iter().chain(files).collect();
+    let lines: Vec<String> = cmdline
+        .into_iter()
+        .chain(facts.closed.iter().cloned())
+        .chain(files)
+        .collect();
     (!lines.is_empty()).then(|| {
         let mut finding = check(
             "leftovers.unreadable",
@@ -97,7 +101,13 @@ fn unreadable(facts: &Facts) -> Option<Finding> {
             Severity::Info,
             "Mistakes of earlier attempts may stand in what could not be read.",
         )
-        .unknown("some files could not be read", AS_ROOT);
+        .unknown(
+            "some files could not be read",
+            match facts.reading {
+                Reading::Root => "Look at the files above yourself.",
+                Reading::Copy | Reading::User => as_root(facts),
+            },
+        );
         finding.evidence.extend(lines);
         finding
     })

@@ -13,10 +13,6 @@ use crate::{
     rules::groups::blockers,
 };
 
-/// What helps where the card was moved or taken out.
-const MOVED: &str = "passthru devices --all shows where it is now; then passthru vm edit NAME \
-                     --remove-gpu OLD --add-gpu NEW";
-
 impl View<'_, '_> {
     /// Functions that are in the host.
     fn present(&self) -> impl Iterator<Item = &Function> {
@@ -44,7 +40,7 @@ pub(super) fn machine(view: &View<'_, '_>) -> Option<Finding> {
     Some(if machine.is_empty() {
         check.unknown(
             "the domain names no machine, and libvirt chooses one",
-            "Ask libvirt for the definition that it has: virsh dumpxml --inactive NAME",
+            view.ask_libvirt(),
         )
     } else if existing::is_q35(view.domain) {
         check.yes([format!("machine {machine}")])
@@ -91,7 +87,15 @@ pub(super) fn functions(view: &View<'_, '_>) -> Option<Finding> {
     Some(if wrong.is_empty() {
         check.yes(good)
     } else {
-        check.no(wrong, MOVED)
+        // It was moved, or taken out.
+        check.no(
+            wrong,
+            format!(
+                "passthru devices --all shows where it is now; then sudo passthru vm edit {} \
+                 --remove-gpu OLD --add-gpu NEW",
+                view.name
+            ),
+        )
     })
 }
 
@@ -113,8 +117,12 @@ pub(super) fn uses(view: &View<'_, '_>) -> Option<Finding> {
     } else {
         check.no(
             used,
-            "Take what it is used for elsewhere first, or take the device out of the guest: virsh \
-             edit NAME. If this is another device than was meant: passthru devices --all.",
+            format!(
+                "Take what it is used for elsewhere first, or take the device out of the guest: \
+                 sudo virsh edit {}. If this is another device than was meant: passthru devices \
+                 --all.",
+                view.name
+            ),
         )
     })
 }
@@ -143,8 +151,11 @@ pub(super) fn managed(view: &View<'_, '_>) -> Option<Finding> {
     } else {
         check.no(
             wrong,
-            "Say managed='yes' in its <hostdev> (virsh edit NAME), or bind the card at boot: sudo \
-             passthru apply --gpu ADDR",
+            format!(
+                "Say managed='yes' in its <hostdev> (sudo virsh edit {}), or bind the card at boot: \
+                 sudo passthru apply --gpu ADDR",
+                view.name
+            ),
         )
     })
 }
@@ -194,8 +205,12 @@ pub(super) fn groups(view: &View<'_, '_>) -> Option<Finding> {
     } else {
         check.no(
             wrong,
-            "What belongs to the card goes with it: passthru vm edit NAME --add-gpu ADDR, and \
-             --with ADDR for others of its group. passthru plan --gpu ADDR tells whether they can go.",
+            format!(
+                "What belongs to the card goes with it: sudo passthru vm edit {} --add-gpu ADDR, and \
+                 --with ADDR for others of its group. passthru plan --gpu ADDR tells whether they \
+                 can go.",
+                view.name
+            ),
         )
     })
 }
@@ -235,7 +250,10 @@ pub(super) fn whole(view: &View<'_, '_>) -> Vec<Finding> {
         if missing.is_empty() {
             check.yes([format!("{} functions", functions.len())])
         } else {
-            check.no(missing, format!("passthru vm edit NAME --add-gpu {card}"))
+            check.no(
+                missing,
+                format!("sudo passthru vm edit {} --add-gpu {card}", view.name),
+            )
         }
     };
     cards(view).into_iter().map(finding).collect()
@@ -260,7 +278,10 @@ pub(super) fn together(view: &View<'_, '_>) -> Vec<Finding> {
             "Drivers look for the other functions beside theirs, and a card in several slots is \
              reset in parts.",
         );
-        let again = format!("passthru vm edit NAME --remove-gpu {card} --add-gpu {card}");
+        let again = format!(
+            "sudo passthru vm edit {} --remove-gpu {card} --add-gpu {card}",
+            view.name
+        );
         let places: Vec<Address> = parts.iter().filter_map(|one| one.place).collect();
         let seen = parts.iter().map(|one| match one.place {
             Some(place) => format!("{} is at {place} in the guest", one.host),

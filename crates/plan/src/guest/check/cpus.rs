@@ -19,13 +19,13 @@ pub(super) fn number(view: &View<'_, '_>) -> Finding {
     let Some(guest) = existing::vcpus(view.domain) else {
         return check.unknown(
             "the domain does not say how many it has",
-            "Ask libvirt for the definition that it has: virsh dumpxml --inactive NAME",
+            view.ask_libvirt(),
         );
     };
     let Some(host) = view.facts.topology.cpus.value().map(Vec::len) else {
         return check.unknown(
             view.facts.topology.cpus.why_not().unwrap_or_default(),
-            "Run it on the host itself: passthru vm check NAME",
+            view.on_host(),
         );
     };
     let seen = [
@@ -35,6 +35,12 @@ pub(super) fn number(view: &View<'_, '_>) -> Finding {
     if (guest as usize) < host {
         check.yes(seen)
     } else {
-        check.no(seen, "Give it fewer: passthru vm edit NAME --pin --cpus N")
+        check.no(
+            seen,
+            format!(
+                "Give it fewer: sudo passthru vm edit {} --pin --cpus N",
+                view.name
+            ),
+        )
     }
 }

@@ -5,7 +5,8 @@ use alloc::{format, string::String, vec::Vec};
 use super::View;
 use crate::{
     Selector,
-    doctor::check::check,
+    doctor::check::{NOTHING, check},
+    facts::Reading,
     finding::{Finding, Severity},
     guest::{
         disk,
@@ -32,10 +33,15 @@ fn one(view: &View<'_, '_>, path: &str) -> Finding {
         "Two systems that write to one disk destroy what is on it.",
     );
     if let Some(why) = view.facts.blocks.devices.why_not() {
-        return check.unknown(
-            why,
-            "Run it as root on the host itself: sudo passthru vm check",
-        );
+        let again = match view.facts.reading {
+            Reading::Copy => format!(
+                "Run it on the host itself: sudo passthru vm check {}",
+                view.name
+            ),
+            Reading::User => format!("Run it as root: sudo passthru vm check {}", view.name),
+            Reading::Root => NOTHING.into(),
+        };
+        return check.unknown(why, again);
     }
     let mut draft = Draft::default();
     let mut wish = Wish::new(

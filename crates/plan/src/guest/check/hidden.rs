@@ -26,6 +26,9 @@ pub(super) fn hides(view: &View<'_, '_>) -> Option<Finding> {
     );
     Some(check.no(
         found,
-        "sudo passthru vm edit NAME --no-hide, unless the guest's NVIDIA driver is older than 465",
+        format!(
+            "sudo passthru vm edit {} --no-hide, unless the guest's NVIDIA driver is older than 465",
+            view.name
+        ),
     ))
 }

@@ -6,7 +6,7 @@ use roxmltree::Node;
 
 use super::View;
 use crate::{
-    doctor::check::check,
+    doctor::check::{check, on_host},
     finding::{Finding, Severity},
     guest::{
         existing::{self, child, children, cpuset},
@@ -15,9 +15,6 @@ use crate::{
         node::page_kib,
     },
 };
-
-const UNREADABLE: &str =
-    "Ask libvirt for the definition that it has: virsh dumpxml --inactive NAME";
 
 pub(super) fn memory(view: &View<'_, '_>) -> Finding {
     let check = check(
@@ -31,13 +28,16 @@ pub(super) fn memory(view: &View<'_, '_>) -> Finding {
         "A guest with a card has all of its memory pinned: the host runs short and stops programs.",
     );
     let Some(kib) = existing::memory(view.domain) else {
-        return check.unknown("the domain does not say how much it has", UNREADABLE);
+        return check.unknown(
+            "the domain does not say how much it has",
+            view.ask_libvirt(),
+        );
     };
     let seen = format!("the guest has {} MiB", kib / 1024);
     let Some(total) = view.facts.machine.memory.total_kib else {
         return check.unknown(
             "how much memory the host has is not known: /proc/meminfo was not there",
-            "Run it on the host itself, or on a capture made by this version of passthru.",
+            on_host(view.facts),
         );
     };
     let host = format!("the host has {} MiB", total / 1024);
@@ -48,8 +48,8 @@ pub(super) fn memory(view: &View<'_, '_>) -> Finding {
         Err(refusal) => check.no(
             [seen, host],
             format!(
-                "{} virsh setmaxmem NAME SIZE --config changes it.",
-                refusal.way_out
+                "{} sudo virsh setmaxmem {} SIZE --config changes it.",
+                refusal.way_out, view.name
             ),
         ),
     }
@@ -69,7 +69,7 @@ pub(super) fn hugepages(view: &View<'_, '_>) -> Option<Finding> {
     let (Some(kib), Some(page)) = (kib, page) else {
         return Some(check.unknown(
             "how many and which pages it asks for is not clear",
-            UNREADABLE,
+            view.ask_libvirt(),
         ));
     };
     let needed = kib.div_ceil(page);
@@ -82,10 +82,7 @@ pub(super) fn hugepages(view: &View<'_, '_>) -> Option<Finding> {
         .filter(|node| bound.as_ref().is_none_or(|bound| bound.contains(node.id)))
         .collect();
     if nodes.is_empty() {
-        return Some(check.unknown(
-            "the pools of huge pages were not read",
-            "Run it on the host itself: passthru vm check NAME",
-        ));
+        return Some(check.unknown("the pools of huge pages were not read", view.on_host()));
     }
     let pools = || {
         let all = nodes.iter().flat_map(|node| &node.hugepages);
@@ -104,7 +101,7 @@ pub(super) fn hugepages(view: &View<'_, '_>) -> Option<Finding> {
     let source = child(backing, "source").and_then(|source| source.attribute("type"));
     if view.pages.lack_mount(source, page) {
         seen.push("no mount of hugetlbfs has pages of that size".into());
-        return Some(check.no(seen, hugepages::without_mount("NAME", source, page)));
+        return Some(check.no(seen, hugepages::without_mount(&view.name, source, page)));
     }
     if free >= needed {
         return Some(check.yes(seen));
@@ -113,9 +110,10 @@ pub(super) fn hugepages(view: &View<'_, '_>) -> Option<Finding> {
     Some(check.no(
         seen,
         format!(
-            "Set them aside at boot: {}. Or do without them: passthru vm edit NAME --no-hugepages. \
+            "Set them aside at boot: {}. Or do without them: sudo passthru vm edit {} --no-hugepages. \
              (A guest that runs has taken its pages already.)",
-            hugepages::set_aside(card, kib, page)
+            hugepages::set_aside(card, kib, page),
+            view.name
         ),
     ))
 }

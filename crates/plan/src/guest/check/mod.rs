@@ -13,6 +13,7 @@ mod roms;
 
 use alloc::{
     collections::BTreeMap,
+    format,
     string::{String, ToString},
     vec::Vec,
 };
@@ -23,7 +24,13 @@ use super::{
     existing::{self, Hostdev},
     hugepages::HostPages,
 };
-use crate::{facts::Facts, finding::Finding, measured::Measured, plan::Refusal};
+use crate::{
+    doctor::check::NOTHING,
+    facts::{Facts, Reading},
+    finding::Finding,
+    measured::Measured,
+    plan::Refusal,
+};
 
 /// Bytes of ROM files by path, or why they could not be read.
 pub type RomFiles = BTreeMap<String, Measured<Vec<u8>>>;
@@ -32,9 +39,29 @@ pub type RomFiles = BTreeMap<String, Measured<Vec<u8>>>;
 struct View<'v, 'i> {
     facts: &'v Facts,
     domain: Node<'v, 'i>,
+    /// Its name as a word of a command.
+    name: String,
     /// PCI functions of the host that the domain owns.
     owned: Vec<Hostdev<'v, 'i>>,
     pages: HostPages<'v>,
+}
+
+impl View<'_, '_> {
+    /// The way out where the text does not say enough.
+    fn ask_libvirt(&self) -> String {
+        format!(
+            "Ask libvirt for the definition that it has: sudo virsh dumpxml --inactive {}",
+            self.name
+        )
+    }
+
+    /// The way out where the facts do not say enough.
+    fn on_host(&self) -> String {
+        match self.facts.reading {
+            Reading::Copy => format!("Run it on the host itself: passthru vm check {}", self.name),
+            Reading::User | Reading::Root => NOTHING.into(),
+        }
+    }
 }
 
 /// Checks the domain that `xml` describes; `roms` are the files that [`rom_files`] names.
@@ -52,6 +79,7 @@ pub fn check(
     let view = View {
         facts,
         domain,
+        name: existing::command_name(xml),
         owned: existing::hostdevs(domain),
         pages,
     };
@@ -70,10 +98,6 @@ pub fn check(
     found.push(cpus::number(&view));
     found.extend(pins::pins(&view));
     found.extend(hidden::hides(&view));
-    let name = existing::command_name(xml);
-    for remedy in found.iter_mut().filter_map(|one| one.remedy.as_mut()) {
-        *remedy = remedy.replace("NAME", &name);
-    }
     Ok(found)
 }
 

@@ -16,10 +16,6 @@ use crate::{
     text::cpulist::CpuSet,
 };
 
-/// The way out of each of them.
-const AGAIN: &str = "passthru vm edit NAME --pin pins whole cores of one cache";
-const ON_HOST: &str = "Run it on the host itself: passthru vm check NAME";
-
 /// Pins that were understood, and the host's CPUs.
 struct Pins<'a> {
     /// By virtual CPU.
@@ -27,10 +23,16 @@ struct Pins<'a> {
     /// Of QEMU's own threads.
     qemu: CpuSet,
     cpus: &'a [LogicalCpu],
+    /// The way out of each of them.
+    again: String,
 }
 
 pub(super) fn pins(view: &View<'_, '_>) -> Vec<Finding> {
     let written = existing::pins(view.domain);
+    let again = format!(
+        "sudo passthru vm edit {} --pin pins whole cores of one cache",
+        view.name
+    );
     let check = |id: &str, title: &str, severity, why: &str| check(id, title, severity, why);
     let pinned = check(
         "guest.pins",
@@ -47,17 +49,17 @@ pub(super) fn pins(view: &View<'_, '_>) -> Vec<Finding> {
         },
     );
     if written.is_empty() {
-        return [pinned.no(["no <vcpupin>"], AGAIN)].into();
+        return [pinned.no(["no <vcpupin>"], again)].into();
     }
     let Some(cpus) = view.facts.topology.cpus.value() else {
         let why = view.facts.topology.cpus.why_not().unwrap_or_default();
-        return [pinned.unknown(why, ON_HOST)].into();
+        return [pinned.unknown(why, view.on_host())].into();
     };
     let mut vcpus = BTreeMap::new();
     for (vcpu, set, text) in written {
         let Some(set) = set else {
             let why = format!("{text:?} of virtual CPU {vcpu} is no list of CPUs");
-            return [pinned.unknown(why, AGAIN)].into();
+            return [pinned.unknown(why, again)].into();
         };
         vcpus.insert(vcpu, set);
     }
@@ -65,13 +67,14 @@ pub(super) fn pins(view: &View<'_, '_>) -> Vec<Finding> {
         vcpus,
         qemu: existing::threads_of_qemu(view.domain),
         cpus,
+        again,
     };
     [
         there(pinned, &pins),
         alone(&pins),
         cores(view, &pins),
         shared(&pins),
-        near(&pins),
+        near(view, &pins),
     ]
     .into()
 }
@@ -97,7 +100,7 @@ fn there(check: Check, pins: &Pins<'_>) -> Finding {
             [format!(
                 "the host has no CPUs {missing}, or they are switched off"
             )],
-            AGAIN,
+            &*pins.again,
         )
     }
 }
@@ -129,7 +132,7 @@ fn alone(pins: &Pins<'_>) -> Finding {
     if split.is_empty() {
         check.yes([format!("CPUs {guest} are whole cores")])
     } else {
-        check.no(split, AGAIN)
+        check.no(split, &*pins.again)
     }
 }
 
@@ -151,7 +154,7 @@ fn cores(view: &View<'_, '_>, pins: &Pins<'_>) -> Finding {
         let wide: CpuSet = wide.into_iter().collect();
         return check.unknown(
             format!("the virtual CPUs {wide} may run on several CPUs"),
-            AGAIN,
+            &*pins.again,
         );
     }
     let topology = child(view.domain, "cpu").and_then(|cpu| child(cpu, "topology"));
@@ -192,7 +195,7 @@ fn cores(view: &View<'_, '_>, pins: &Pins<'_>) -> Finding {
             placed.len()
         )])
     } else {
-        check.no(wrong, AGAIN)
+        check.no(wrong, &*pins.again)
     }
 }
 
@@ -221,7 +224,7 @@ fn shared(pins: &Pins<'_>) -> Finding {
         })
         .collect();
     if !crowded.is_empty() {
-        return check.no(crowded, AGAIN);
+        return check.no(crowded, &*pins.again);
     }
     let room = pins.guest().len();
     if room < pins.vcpus.len() {
@@ -230,14 +233,14 @@ fn shared(pins: &Pins<'_>) -> Finding {
                 "{} virtual CPUs share {room} CPUs",
                 pins.vcpus.len()
             )],
-            AGAIN,
+            &*pins.again,
         );
     }
     check.yes([format!("{} virtual CPUs on {room} CPUs", pins.vcpus.len())])
 }
 
 /// No more caches and memory nodes than it needs.
-fn near(pins: &Pins<'_>) -> Finding {
+fn near(view: &View<'_, '_>, pins: &Pins<'_>) -> Finding {
     let check = check(
         "guest.pins.caches",
         "The guest's CPUs are on no more L3 caches and memory nodes than they need",
@@ -265,7 +268,10 @@ fn near(pins: &Pins<'_>) -> Finding {
         rooms(free().filter_map(|cpu| cpu.node.map(u64::from))),
     );
     if caches.1.is_empty() && nodes.1.is_empty() {
-        return check.unknown("the host shows neither L3 caches nor memory nodes", ON_HOST);
+        return check.unknown(
+            "the host shows neither L3 caches nor memory nodes",
+            view.on_host(),
+        );
     }
     let seen = format!(
         "{} CPUs on {} L3 caches and {} memory nodes",
@@ -283,7 +289,7 @@ fn near(pins: &Pins<'_>) -> Finding {
         fewest(guest.len(), &caches.1),
         fewest(guest.len(), &nodes.1)
     );
-    check.no([seen, needed], AGAIN)
+    check.no([seen, needed], &*pins.again)
 }
 
 /// CPUs of each place, the largest first.

@@ -9,6 +9,7 @@ use crate::{
     guest::existing::{Hostdev, child},
     measured::Measured,
     rom::{judge, no_rom, parse},
+    text::quote::word,
 };
 
 /// The ROM file of a function.
@@ -40,11 +41,18 @@ fn rom(
         Some(Measured::NotMeasured(why)) => {
             return check.unknown(
                 why.clone(),
-                format!("As root: sudo passthru vm check NAME, or sudo passthru rom check {file}"),
+                format!(
+                    "As root: sudo passthru vm check {}, or sudo passthru rom check {}",
+                    view.name,
+                    word(file)
+                ),
             );
         }
         None => {
-            return check.unknown("it was not looked at", format!("passthru rom check {file}"));
+            return check.unknown(
+                "it was not looked at",
+                format!("passthru rom check {}", word(file)),
+            );
         }
     };
     let function = view.facts.function(hostdev.host);
@@ -81,7 +89,8 @@ fn rom(
     check.no(
         seen,
         format!(
-            "{remedy}. passthru rom check {file} --gpu {} says more.",
+            "{remedy}. passthru rom check {} --gpu {} says more.",
+            word(file),
             hostdev.host
         ),
     )

@@ -24,8 +24,8 @@ pub(super) fn add(job: &mut Job<'_, '_>, selector: Selector, with: &[Selector]) 
                 "The guest's machine is {:?}. A card wants PCI Express, which q35 has.",
                 existing::machine(job.domain)
             ),
-            "A system that is installed keeps running on q35 if it starts by UEFI: passthru vm new \
-             --os OS --disk ITS-DISK makes a guest with that disk.",
+            "A system that is installed keeps running on q35 if it starts by UEFI: sudo passthru vm \
+             new … --disk ITS-DISK makes a guest with that disk.",
         );
         return;
     }

@@ -1,6 +1,6 @@
 //! Memory of a domain in huge pages.
 
-use alloc::format;
+use alloc::{format, string::String};
 
 use roxmltree::Node;
 
@@ -26,7 +26,10 @@ pub(super) fn add(job: &mut Job<'_, '_>, wanted: PageSize) {
         job.draft.refuse(
             "guest.edit.memory",
             "How much memory the guest has cannot be told from its XML.",
-            "Give it a <memory> first: virsh setmaxmem NAME SIZE --config.",
+            format!(
+                "Give it a <memory> first: sudo virsh setmaxmem {} SIZE --config.",
+                job.name
+            ),
         );
         return;
     };
@@ -35,9 +38,9 @@ pub(super) fn add(job: &mut Job<'_, '_>, wanted: PageSize) {
     let page = hugepages::page(job.facts, parts, wanted).map_err(|odd| {
         // The size is the guest's own here, not an argument.
         let more = if odd.id == "guest.memory.odd" {
-            " virsh setmaxmem NAME SIZE --config."
+            format!(" sudo virsh setmaxmem {} SIZE --config.", job.name)
         } else {
-            ""
+            String::new()
         };
         refusal(&odd.id, odd.why, format!("{}{more}", odd.way_out))
     });
@@ -66,11 +69,12 @@ pub(super) fn add(job: &mut Job<'_, '_>, wanted: PageSize) {
         "guest.edit.hugepages",
         format!(
             "The guest starts only while the host has {} free pages of {}. At every boot it has them \
-             with {}; passthru vm start NAME --allocate-hugepages looks for them when the guest \
+             with {}; sudo passthru vm start {} --allocate-hugepages looks for them when the guest \
              starts.",
             kib.div_ceil(page),
             if page == PAGE_1G { "1 GiB" } else { "2 MiB" },
-            hugepages::set_aside(card, kib, page)
+            hugepages::set_aside(card, kib, page),
+            job.name
         ),
     );
 }

@@ -1,5 +1,7 @@
 //! A guest with a card's picture, and nothing to type or point with.
 
+use alloc::format;
+
 use roxmltree::Node;
 
 use super::super::{
@@ -13,14 +15,14 @@ const USB: u16 = 0x0c03;
 
 /// What to know if the guest owns a card and neither a screen, whose viewer has the host's keyboard,
 /// nor a device to type with. What libvirt gives every PC (PS/2) is moved by a viewer only.
-pub(super) fn note(facts: &Facts, domain: Node<'_, '_>, draft: &mut Draft) {
+pub(super) fn note(facts: &Facts, domain: Node<'_, '_>, name: &str, draft: &mut Draft) {
     let owned = || {
         hostdevs(domain)
             .into_iter()
             .filter_map(|one| facts.function(one.host))
     };
-    let kind = |name, kinds: &[&str]| {
-        devices(domain, name).any(|node| {
+    let kind = |element, kinds: &[&str]| {
+        devices(domain, element).any(|node| {
             let kind = node.attribute("type").unwrap_or_default();
             kinds.contains(&kind)
         })
@@ -37,9 +39,12 @@ pub(super) fn note(facts: &Facts, domain: Node<'_, '_>, draft: &mut Draft) {
     if picture && !screen && !typed {
         draft.note(
             "guest.keyboard",
-            "The guest has a picture and no keyboard or mouse. Share yours: sudo passthru vm edit \
-             NAME --evdev /dev/input/by-id/…-event-kbd --evdev /dev/input/by-id/…-event-mouse, or \
-             give it one of its own: --add-usb VENDOR:PRODUCT (lsusb).",
+            format!(
+                "The guest has a picture and no keyboard or mouse. Share yours: sudo passthru vm \
+                 edit {name} --evdev /dev/input/by-id/…-event-kbd --evdev \
+                 /dev/input/by-id/…-event-mouse, or give it one of its own: --add-usb \
+                 VENDOR:PRODUCT (lsusb)."
+            ),
         );
     }
 }

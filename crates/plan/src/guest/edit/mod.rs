@@ -109,6 +109,8 @@ pub struct Edited {
 struct Job<'j, 't> {
     facts: &'j Facts,
     domain: Node<'j, 't>,
+    /// Its name as a word of a command.
+    name: String,
     splices: Splices<'t>,
     draft: &'j mut Draft,
 }
@@ -132,21 +134,11 @@ pub fn edit(facts: &Facts, xml: &str, edits: &[Edit]) -> Result<Edited, Vec<Refu
     if !draft.is_refused()
         && let Ok(document) = existing::parse(&text)
     {
-        keyboard::note(facts, document.root_element(), &mut draft);
+        let name = existing::command_name(&text);
+        keyboard::note(facts, document.root_element(), &name, &mut draft);
     }
-    let mut notes = draft.take_notes();
-    let name = existing::command_name(xml);
-    for note in &mut notes {
-        note.text = note.text.replace("NAME", &name);
-    }
-    draft
-        .finish(Edited { xml: text, notes })
-        .map_err(|mut refusals| {
-            for refusal in &mut refusals {
-                refusal.way_out = refusal.way_out.replace("NAME", &name);
-            }
-            refusals
-        })
+    let notes = draft.take_notes();
+    draft.finish(Edited { xml: text, notes })
 }
 
 fn one(facts: &Facts, xml: &str, edit: &Edit, draft: &mut Draft) -> Result<String, Vec<Refusal>> {
@@ -154,6 +146,7 @@ fn one(facts: &Facts, xml: &str, edit: &Edit, draft: &mut Draft) -> Result<Strin
     let mut job = Job {
         facts,
         domain: document.root_element(),
+        name: existing::command_name(xml),
         splices: Splices::new(xml),
         draft,
     };

@@ -59,7 +59,10 @@ pub(super) fn pin(job: &mut Job<'_, '_>, cpus: Option<u32>, cores: CoreWish) {
                 "The guest has {has} CPUs, and its XML describes each (<numa> or <vcpus>): with \
                  {wanted} that would no longer be true."
             ),
-            "Leave out --cpus, or take that description out first: virsh edit NAME.",
+            format!(
+                "Leave out --cpus, or take that description out first: sudo virsh edit {}.",
+                job.name
+            ),
         );
         return;
     }

@@ -28,8 +28,8 @@ pub(super) fn set(job: &mut Job<'_, '_>, function: Address, wish: &RomWish) {
             job.draft.note(
                 "guest.edit.rom.place",
                 format!(
-                    "QEMU runs as a user of its own and may not be able to read {path}: passthru rom \
-                     dump --install puts a ROM where it can."
+                    "QEMU runs as a user of its own and may not be able to read {path}: sudo passthru \
+                     rom dump ADDR --install puts a ROM where it can."
                 ),
             );
         }

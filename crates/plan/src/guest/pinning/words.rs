@@ -7,7 +7,10 @@ use alloc::{
 };
 
 use super::{Ask, cores::Class};
-use crate::{facts::CoreKind, text::cpulist::CpuSet};
+use crate::{
+    facts::CoreKind,
+    text::{cpulist::CpuSet, size},
+};
 
 /// The lowest online CPU, whose core is always the host's.
 pub(super) fn boot(ask: &Ask<'_>) -> u32 {
@@ -20,8 +23,7 @@ pub(super) fn boot(ask: &Ask<'_>) -> u32 {
 pub(super) fn kib_text(kib: u64) -> String {
     match kib {
         0 => "unknown size".to_owned(),
-        kib if kib % 1024 == 0 => format!("{} MiB", kib / 1024),
-        kib => format!("{kib} KiB"),
+        kib => size::kib_words(kib),
     }
 }
 

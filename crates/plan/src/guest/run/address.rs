@@ -189,13 +189,17 @@ pub fn nothing(domain: &Domain, running: bool) -> Nothing {
             format!(
                 "{name} has not asked the DHCP server of libvirt's network {network} for an address yet."
             ),
-            if domain.os == OsHint::Windows {
+            &if domain.os == OsHint::Windows {
                 "It may still be starting: wait with --wait 60. Without the virtio driver Windows has \
                  no network: install virtio-win-guest-tools.exe from the CD virtio-win in it, and look \
                  at the card's monitor or its screen (virt-viewer)."
+                    .to_string()
             } else {
-                "It may still be starting: wait with --wait 60. Its screen or passthru vm console shows \
-                 how far it is."
+                format!(
+                    "It may still be starting: wait with --wait 60. Its screen or sudo passthru vm \
+                     console {} shows how far it is.",
+                    word(name)
+                )
             },
             true,
         ),
@@ -221,7 +225,7 @@ pub fn nothing(domain: &Domain, running: bool) -> Nothing {
         ),
         Link::User => say(
             format!("{name} is behind QEMU's own network, which nothing reaches from outside."),
-            "Give it a device in libvirt's network default (virsh edit), or forward a port there.",
+            "Give it a device in libvirt's network default (sudo virsh edit), or forward a port there.",
             false,
         ),
         Link::Other(kind) => say(

@@ -50,7 +50,7 @@ fn gone(domain: &Domain, address: Address) -> Refusal {
             domain.name
         ),
         format!(
-            "Addresses change when cards or settings of the firmware do: passthru devices shows where it is now, virsh edit {} corrects it. A card that vanished after a guest ended comes back when the host is switched off and on.",
+            "Addresses change when cards or settings of the firmware do: passthru devices shows where it is now, sudo virsh edit {} corrects it. A card that vanished after a guest ended comes back when the host is switched off and on.",
             domain.name
         ),
     )
@@ -63,7 +63,10 @@ fn taken(address: Address, around: &Around<'_>) -> Option<Refusal> {
     Some(refusal(
         "guest.start.function.taken",
         format!("{address} belongs to the guest {}, which runs.", owner.name),
-        format!("passthru vm stop {}", crate::text::quote::word(&owner.name)),
+        format!(
+            "sudo passthru vm stop {}",
+            crate::text::quote::word(&owner.name)
+        ),
     ))
 }
 
@@ -141,7 +144,7 @@ fn unbinding(
         refusals.push(refusal(
             "guest.start.function.needed",
             format!("The host itself needs {}: {}.", describe(function), what.join(", ")),
-            "Unmount it, or move the host's network to another device; or take the function out of the guest (virsh edit).",
+            "Unmount it, or move the host's network to another device; or take the function out of the guest (sudo virsh edit).",
         ));
     }
     refusals
@@ -216,7 +219,7 @@ fn groups(facts: &Facts, found: &[(HostDev, &Function)]) -> Vec<Refusal> {
             ),
             if flags.len() == others.len() {
                 format!(
-                    "A group is given away whole: passthru apply --gpu {}{}, or add it to the guest as well (virsh edit).",
+                    "A group is given away whole: sudo passthru apply --gpu {}{}, or add it to the guest as well (sudo virsh edit).",
                     device.address,
                     flags.concat()
                 )

@@ -82,7 +82,7 @@ pub fn check(facts: &Facts, domain: &Domain, pages: HostPages<'_>) -> Memory {
                 (ordinary + BESIDE) / 1024,
                 available / 1024
             ),
-            "End other programs or guests, or give it less memory (virsh setmaxmem).",
+            "End other programs or guests, or give it less memory (sudo virsh setmaxmem).",
         ));
     }
     memory
@@ -230,7 +230,7 @@ pub fn missing(domain: &Domain, raise: &[Raise]) -> Option<Refusal> {
             words(first.page_kib, pages)
         ),
         format!(
-            "Let passthru ask the kernel for them now, and give them back when the guest ends: passthru vm start {} --allocate-hugepages. {}",
+            "Let passthru ask the kernel for them now, and give them back when the guest ends: sudo passthru vm start {} --allocate-hugepages. {}",
             word(&domain.name),
             at_boot(domain, first.page_kib)
         ),
@@ -270,7 +270,7 @@ fn at_boot(domain: &Domain, page_kib: u64) -> String {
     let command = hugepages::set_aside(function, domain.memory_kib, page_kib);
     if page_kib == PAGE_1G {
         format!(
-            "Pages of 1 GiB are seldom to be had once a host has run for a while: set them aside at boot ({command}), or give the guest pages of 2 MiB (passthru vm edit {} --hugepages=2M).",
+            "Pages of 1 GiB are seldom to be had once a host has run for a while: set them aside at boot ({command}), or give the guest pages of 2 MiB (sudo passthru vm edit {} --hugepages=2M).",
             word(&domain.name)
         )
     } else {

@@ -175,7 +175,7 @@ fn network(domain: &Domain, around: &Around<'_>) -> Vec<Refusal> {
                     "The host has no network device {name}, which the guest is to be connected to."
                 ),
                 format!(
-                    "ip link lists those it has; virsh edit {} corrects it.",
+                    "ip link lists those it has; sudo virsh edit {} corrects it.",
                     word(&domain.name)
                 ),
             ),

@@ -128,7 +128,7 @@ fn known_kernels(draft: &mut Draft<'_>, kernels: &[&InstalledKernel]) -> bool {
         draft.refuse(
             "kernel.unknown",
             format!("What this host boots is not known, so no initramfs can be made for it: {found}. {looked}"),
-            "Run passthru as root, with the boot partition mounted. If it says the same then, please report it with the output of passthru capture.",
+            "Run passthru as root, with the boot partition mounted. If it says the same then, please report it with the output of passthru capture FILE.",
         );
         return false;
     }

@@ -265,3 +265,12 @@ fn is_hidden<'a>(texts: impl Iterator<Item = &'a str>) -> bool {
     let hidden = get("GRUB_TIMEOUT_STYLE").is_some_and(|style| style != "menu");
     get("GRUB_TIMEOUT").as_deref() == Some("0") || hidden
 }
+
+/// The menu has the distribution's recovery entries, which carry no words of passthru's.
+pub(super) fn has_recovery(facts: &Facts) -> bool {
+    ["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"]
+        .iter()
+        .filter_map(|path| facts.text(path))
+        .flat_map(grub_cfg::entries)
+        .any(|entry| entry.purpose() == Purpose::Recovery)
+}

@@ -20,6 +20,7 @@ use super::generator::Images;
 use crate::{
     change::Change,
     facts::{BootLoader, Facts},
+    plan::WayBack,
     rules::Draft,
 };
 
@@ -83,31 +84,35 @@ fn is_proxmox(facts: &Facts) -> bool {
     facts.boot.loader.is(&BootLoader::ProxmoxBootTool)
 }
 
-/// How a person gets back from a boot that fails, where no trial entry is started once.
-pub(crate) struct WayBack {
-    /// What to do in the boot menu.
-    pub(crate) choice: &'static str,
-    /// What stays there, in a sentence.
-    pub(crate) stays: &'static str,
+/// The way back of the loader in charge, where no trial entry is started once.
+pub(crate) fn way_back(facts: &Facts) -> WayBack {
+    let (choice, stays) = if is_ostree(facts) {
+        ostree::WAY_BACK
+    } else if is_proxmox(facts) && !proxmox::by_grub(facts) {
+        proxmox::WAY_BACK
+    } else if is_by_grub_defaults(facts) {
+        (
+            "choose the entry \"… without passthru\" in the boot menu, which shows for some seconds",
+            if grub::has_recovery(facts) {
+                "The boot menu keeps an entry \"… without passthru\" that starts this host as it is today; so does the recovery entry."
+            } else {
+                WITHOUT
+            },
+        )
+    } else {
+        (
+            "choose the entry \"… without passthru\" in the boot menu",
+            WITHOUT,
+        )
+    };
+    WayBack {
+        choice: choice.into(),
+        stays: stays.into(),
+    }
 }
 
-/// The way back of the loader in charge.
-pub(crate) fn way_back(facts: &Facts) -> WayBack {
-    if is_ostree(facts) {
-        return ostree::WAY_BACK;
-    }
-    if is_proxmox(facts) && !proxmox::by_grub(facts) {
-        return proxmox::WAY_BACK;
-    }
-    WayBack {
-        choice: if is_by_grub_defaults(facts) {
-            "choose the entry \"… without passthru\" in the boot menu, which shows for some seconds"
-        } else {
-            "choose the entry \"… without passthru\" in the boot menu"
-        },
-        stays: "The boot menu keeps an entry \"… without passthru\" that starts this host as it is today; so does the recovery entry.",
-    }
-}
+const WITHOUT: &str =
+    "The boot menu keeps an entry \"… without passthru\" that starts this host as it is today.";
 
 /// The words stand in GRUB's defaults, and grub-mkconfig makes the menu.
 pub(crate) fn is_by_grub_defaults(facts: &Facts) -> bool {

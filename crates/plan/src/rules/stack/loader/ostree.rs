@@ -3,13 +3,14 @@
 
 use alloc::{format, string::String, vec, vec::Vec};
 
-use super::{Steps, WayBack, line};
+use super::{Steps, line};
 use crate::{change::Change, facts::Facts, rules::Draft, text::kargs};
 
-pub(super) const WAY_BACK: WayBack = WayBack {
-    choice: "choose the deployment from before in the boot menu (hold Shift, or press Esc, if it does not show)",
-    stays: "The deployment that runs now stays in the boot menu below the new one, and starts this host as it is today.",
-};
+/// What to do in the boot menu, and what stays there.
+pub(super) const WAY_BACK: (&str, &str) = (
+    "choose the deployment from before in the boot menu (hold Shift, or press Esc, if it does not show)",
+    "The deployment that runs now stays in the boot menu below the new one, and starts this host as it is today.",
+);
 
 /// The command line of the deployment that starts next, else of the running one.
 fn next(facts: &Facts) -> String {

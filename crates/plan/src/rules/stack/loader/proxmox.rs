@@ -7,18 +7,18 @@
 
 use alloc::{format, string::String, vec::Vec};
 
-use super::{Steps, WayBack, grub, line, line::Line, menu::CMDLINE};
+use super::{Steps, grub, line, line::Line, menu::CMDLINE};
 use crate::{
     change::Change,
     facts::Facts,
     rules::{Draft, stack::edit},
 };
 
-/// systemd-boot has one kernel command line for all entries here.
-pub(super) const WAY_BACK: WayBack = WayBack {
-    choice: "press e in the boot menu and delete the words for that boot",
-    stays: "No entry without the words stays in the boot menu, for all entries have one kernel command line; pressing e there deletes them for one boot.",
-};
+/// systemd-boot has one kernel command line for all entries here. What to do in the boot menu, and what stays there.
+pub(super) const WAY_BACK: (&str, &str) = (
+    "press e in the boot menu and delete the words for that boot",
+    "No entry without the words stays in the boot menu, for all entries have one kernel command line; pressing e there deletes them for one boot.",
+);
 
 const UNSEEN: &str = "proxmox-boot-tool mounts the boot partitions only while it writes, so no entry that is started once can be put there";
 
