@@ -4,7 +4,8 @@ use std::io;
 
 use passthru_plan::{
     Facts,
-    guest::{GuestMemory, Pinning, hugepages::PAGE_1G, pinning::picture::picture},
+    guest::{GuestMemory, Pinning, pinning::picture::picture},
+    text::size,
 };
 
 use super::text::{Line, Style};
@@ -60,15 +61,11 @@ pub(crate) fn show(
 
 fn show_memory(out: &mut Out, memory: &GuestMemory) -> io::Result<()> {
     let pages = &memory.hugepages;
-    let size = if pages.page_kib == PAGE_1G {
-        "1 GiB"
-    } else {
-        "2 MiB"
-    };
     out.heading(&format!(
-        "Memory: {} MiB, {} of {size}",
-        memory.kib / 1024,
-        count(pages.count, "page")
+        "Memory: {}, {} of {}",
+        size::kib_words(memory.kib),
+        count(pages.count, "page"),
+        size::kib_words(pages.page_kib)
     ))?;
     for reason in &memory.reasons {
         out.wrapped(Line::new().plain("  - "), Style::Plain, reason)?;

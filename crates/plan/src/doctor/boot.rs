@@ -18,7 +18,7 @@ use crate::{
     },
     text::{
         grub_cfg::{self, Purpose},
-        shell,
+        shell, size,
     },
 };
 
@@ -240,10 +240,10 @@ fn space(facts: &Facts) -> Finding {
     // Every image once more, and a fifth for what is added.
     let needed = sizes.saturating_add(sizes / 5);
     let evidence = [
-        format!("free on /boot: {} MiB", free >> 20),
+        format!("free on /boot: {}", size::words(free)),
         format!(
-            "all initramfs images together and a fifth more: {} MiB",
-            needed.div_ceil(1 << 20)
+            "all initramfs images together and a fifth more: {}",
+            size::words(needed)
         ),
     ];
     if free < needed {

@@ -7,7 +7,7 @@ use super::{
     hugepages::{self, Hugepages, PageSize},
     pinning::Pinning,
 };
-use crate::{doctor::check::on_host, facts::Facts, plan::Refusal};
+use crate::{doctor::check::on_host, facts::Facts, plan::Refusal, text::size};
 
 /// KiB of a GiB.
 const GIB: u64 = 1024 * 1024;
@@ -123,10 +123,10 @@ pub(crate) fn spare(facts: &Facts, kib: u64) -> Result<(), Refusal> {
     Err(refuse(
         "too-much",
         format!(
-            "A guest with a card has its memory pinned, and the host has {} MiB: {} MiB would leave \
+            "A guest with a card has its memory pinned, and the host has {}: {} would leave \
              it less than a fifth or less than 2 GiB.",
-            total / 1024,
-            kib / 1024
+            size::kib_words(total),
+            size::kib_words(kib)
         ),
         way_out,
     ))
@@ -170,9 +170,9 @@ fn share(
             }
         }
         reasons.push(format!(
-            "Node {} has {} MiB for it, so the rest lies on other nodes and is reached more slowly.",
+            "Node {} has {} for it, so the rest lies on other nodes and is reached more slowly.",
             only.node,
-            here * page_kib / 1024
+            size::kib_words(here * page_kib)
         ));
         // What no node says it has room for is looked for where the guest is.
         nodes[0].kib += missing * page_kib;
@@ -220,11 +220,11 @@ fn strict(facts: &Facts, nodes: &[NodeShare], page_kib: u64, reasons: &mut Vec<S
         strict = false;
         reasons.push(match free {
             Some(free) => format!(
-                "Node {} has {} MiB free of the {} MiB: the memory is preferred there, not bound, \
+                "Node {} has {} free of the {}: the memory is preferred there, not bound, \
                  so that the guest starts all the same.",
                 node.id,
-                free / 1024,
-                part.kib / 1024
+                size::kib_words(free),
+                size::kib_words(part.kib)
             ),
             None => format!(
                 "How much of node {} is free was not measured: the memory is preferred there, not \

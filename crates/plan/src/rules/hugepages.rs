@@ -11,7 +11,7 @@ use crate::{
     },
     intent::Intent,
     plan::Refusal,
-    text::kargs,
+    text::{kargs, size},
 };
 
 /// Words of the kernel command line that are about huge pages
@@ -73,9 +73,9 @@ pub(super) fn words(draft: &mut Draft<'_>) -> Vec<String> {
     draft.notice(
         "hugepages.taken",
         format!(
-            "{} MiB of memory are set aside at every boot for guests; the host cannot use them for \
+            "{} of memory are set aside at every boot for guests; the host cannot use them for \
              anything else.",
-            draft.intent.hugepages_kib.unwrap_or(0) / 1024
+            size::kib_words(draft.intent.hugepages_kib.unwrap_or(0))
         ),
     );
     pages.words
@@ -100,13 +100,7 @@ fn without(draft: &mut Draft<'_>) -> Vec<String> {
     if !own.is_empty() {
         let amount = memory_of(&own).map_or_else(
             || format!("Huge pages ({})", own.join(" ")),
-            |mib| {
-                if mib.is_multiple_of(1024) {
-                    format!("{} GiB of huge pages", mib / 1024)
-                } else {
-                    format!("{mib} MiB of huge pages")
-                }
-            },
+            |mib| format!("{} of huge pages", size::words(mib << 20)),
         );
         draft.notice(
             "hugepages.kept",

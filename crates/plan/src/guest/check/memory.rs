@@ -14,6 +14,7 @@ use crate::{
         memory::spare,
         node::page_kib,
     },
+    text::size,
 };
 
 pub(super) fn memory(view: &View<'_, '_>) -> Finding {
@@ -33,14 +34,14 @@ pub(super) fn memory(view: &View<'_, '_>) -> Finding {
             view.ask_libvirt(),
         );
     };
-    let seen = format!("the guest has {} MiB", kib / 1024);
+    let seen = format!("the guest has {}", size::kib_words(kib));
     let Some(total) = view.facts.machine.memory.total_kib else {
         return check.unknown(
             "how much memory the host has is not known: /proc/meminfo was not there",
             on_host(view.facts),
         );
     };
-    let host = format!("the host has {} MiB", total / 1024);
+    let host = format!("the host has {}", size::kib_words(total));
     match spare(view.facts, kib) {
         Ok(()) => check.yes([seen, host]),
         // A small guest is nobody's fault but its own.
@@ -95,7 +96,7 @@ pub(super) fn hugepages(view: &View<'_, '_>) -> Option<Finding> {
         None => String::new(),
     };
     let mut seen = Vec::from([
-        format!("{needed} pages of {} MiB are needed{on}", page / 1024),
+        format!("{needed} pages of {} are needed{on}", size::kib_words(page)),
         format!("{free} are free of {total}"),
     ]);
     let source = child(backing, "source").and_then(|source| source.attribute("type"));

@@ -11,7 +11,7 @@ use crate::{
         read::{Binding, Domain},
     },
     plan::Refusal,
-    text::{cpulist::CpuSet, quote::word},
+    text::{cpulist::CpuSet, quote::word, size},
 };
 
 /// KiB that QEMU itself needs beside the guest's memory, and the host meanwhile.
@@ -77,10 +77,10 @@ pub fn check(facts: &Facts, domain: &Domain, pages: HostPages<'_>) -> Memory {
         memory.refusals.push(refusal(
             "guest.start.memory",
             format!(
-                "{} needs {} MiB at once, because the memory of a guest with a card is pinned, and the host has {} MiB to spare (MemAvailable).",
+                "{} needs {} at once, because the memory of a guest with a card is pinned, and the host has {} to spare (MemAvailable).",
                 domain.name,
-                (ordinary + BESIDE) / 1024,
-                available / 1024
+                size::kib_words(ordinary + BESIDE),
+                size::kib_words(available)
             ),
             "End other programs or guests, or give it less memory (sudo virsh setmaxmem).",
         ));
@@ -257,11 +257,7 @@ pub fn fragmented(domain: &Domain, raise: &Raise, got: u64) -> Refusal {
 
 fn words(page_kib: u64, count: u64) -> String {
     let pages = if count == 1 { "page" } else { "pages" };
-    if page_kib == PAGE_1G {
-        format!("{pages} of 1 GiB")
-    } else {
-        format!("{pages} of {} MiB", page_kib / 1024)
-    }
+    format!("{pages} of {}", size::kib_words(page_kib))
 }
 
 /// What is surest.
