@@ -157,14 +157,12 @@ impl Command {
             | Self::Rom(Rom {
                 what: RomVerb::Dump(_),
             }) => true,
-            Self::Vm(vm) => matches!(
-                vm.what,
-                vm::What::New(_)
-                    | vm::What::Edit(_)
-                    | vm::What::Start(_)
-                    | vm::What::Stop(_)
-                    | vm::What::Release(_)
-            ),
+            Self::Vm(vm) => match &vm.what {
+                vm::What::New(new) => !new.dry_run,
+                vm::What::Edit(edit) => !edit.dry_run,
+                vm::What::Start(_) | vm::What::Stop(_) | vm::What::Release(_) => true,
+                _ => false,
+            },
             _ => false,
         }
     }

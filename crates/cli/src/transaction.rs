@@ -79,17 +79,30 @@ pub(crate) fn undo(
 
 /// Brings an interrupted transaction to one of its two ends, if there is one, and says so.
 pub(crate) fn recover(host: &Host, global: &Global, out: &mut Out) -> Result<Option<Recovered>> {
-    recover_after(host, global, 0, out)
+    recover_with(host, global, options(0, None), out)
 }
 
-/// The same, once package managers are done, within `wait` seconds.
+/// The same, once package managers are done, within `wait` seconds, and past guests that libvirt does not
+/// let go on.
 pub(crate) fn recover_after(
     host: &Host,
     global: &Global,
     wait: u64,
     out: &mut Out,
 ) -> Result<Option<Recovered>> {
-    let options = options(wait, None);
+    let options = Options {
+        past_guests: true,
+        ..options(wait, None)
+    };
+    recover_with(host, global, options, out)
+}
+
+fn recover_with(
+    host: &Host,
+    global: &Global,
+    options: Options<'_>,
+    out: &mut Out,
+) -> Result<Option<Recovered>> {
     let exec = host.exec(global);
     let recovered = {
         let mut shown = Shown::new(out, None);

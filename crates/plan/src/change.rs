@@ -85,6 +85,9 @@ pub enum Change {
         /// How undo makes one such member, where the command makes only what was there before.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         anew: Option<Anew>,
+        /// Undo never runs it again: what it names may be of another kernel by then.
+        #[serde(skip_serializing_if = "core::ops::Not::not", default)]
+        once: bool,
         /// What must hold afterwards, whatever the exit status said.
         expect: Vec<Expect>,
         /// Why.
@@ -270,6 +273,7 @@ mod tests {
             outputs: Vec::new(),
             family: None,
             anew: None,
+            once: false,
             expect: Vec::new(),
             why: String::new(),
         }

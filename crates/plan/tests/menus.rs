@@ -498,13 +498,19 @@ fn a_way_back_whose_kernel_is_gone_is_renewed() {
     updated.kernel.installed[0].release = "6.18.2-arch1-1".into();
     assert!(ids(&updated).contains(&"boot.way-back".into()));
     let said = passthru_plan::verify::verify(&updated, &first.intent);
-    let stale: Vec<_> = said
-        .drift
-        .iter()
-        .filter(|line| line.contains(RELEASE))
-        .collect();
-    assert_eq!(stale.len(), 1, "{:?}", said.drift);
-    assert!(stale[0].contains("The way back starts kernel"), "{stale:?}");
+    // An update is nothing that the change is judged by, least of all on trial.
+    assert!(
+        !said.drift.iter().any(|line| line.contains("The way back")),
+        "{:?}",
+        said.drift
+    );
+    // Whoever writes entries by hand may put any text where a release belongs.
+    let mut by_hand = updated.clone();
+    let entries = by_hand.boot.entries.iter_mut();
+    for entry in entries.filter(|entry| !entry.is_passthrus()) {
+        entry.version = Some(RELEASE.into());
+    }
+    assert!(!ids(&by_hand).contains(&"boot.way-back".into()));
     let again = plan(&updated, &intent);
     let renewed = after_of(&again, WITHOUT).expect("the way back anew");
     assert!(

@@ -34,7 +34,7 @@ struct Document {
 
 pub(super) fn run(args: &args::Undo, global: &Global, out: &mut Out) -> Result<Outcome> {
     let host = host::writing(global, "undo")?;
-    let recovered = transaction::recover(&host, global, out)?;
+    let recovered = transaction::recover_after(&host, global, 0, out)?;
     let records = transaction::history(&host, "undo")?;
     let ended = recovered
         .as_ref()
@@ -95,13 +95,6 @@ pub(super) fn run(args: &args::Undo, global: &Global, out: &mut Out) -> Result<O
         document.notes.extend(undone.notes);
         plans.push(undone.plan);
     }
-    if let Some(error) = failed {
-        let done = &document.transactions;
-        if !out.is_json() && !done.is_empty() {
-            result(&document.notes, done, out)?;
-        }
-        return Err(transaction::but_undone(error, done));
-    }
     document.state = "undone";
     let records = transaction::history(&host, "undo")?;
     let facts = host.facts(Wanted {
@@ -112,6 +105,14 @@ pub(super) fn run(args: &args::Undo, global: &Global, out: &mut Out) -> Result<O
     document.notes.extend(later(&facts, &records, &plans));
     let running = StillRunning::of(&facts, &host, &plans);
     document.reboot = running.needs_reboot();
+    if let Some(error) = failed {
+        let done = &document.transactions;
+        if !out.is_json() && !done.is_empty() {
+            result(&document.notes, done, out)?;
+            say_running(running, out)?;
+        }
+        return Err(transaction::but_undone(error, done));
+    }
     if out.is_json() {
         out.json(&document)?;
     } else {
@@ -119,9 +120,7 @@ pub(super) fn run(args: &args::Undo, global: &Global, out: &mut Out) -> Result<O
         if !todo.is_empty() {
             result(&document.notes, &document.transactions, out)?;
         }
-        if let Some(advice) = running.advice() {
-            out.paragraph(0, advice)?;
-        }
+        say_running(running, out)?;
         let left = everything(&records);
         if let [latest, ..] = left[..] {
             out.blank()?;
@@ -141,6 +140,13 @@ fn is_what_was_meant(args: &args::Undo, recovered: &Recovered) -> bool {
         && args
             .transaction
             .is_none_or(|number| number == recovered.number)
+}
+
+fn say_running(running: StillRunning, out: &mut Out) -> Result<()> {
+    if let Some(advice) = running.advice() {
+        out.paragraph(0, advice)?;
+    }
+    Ok(())
 }
 
 /// Boot entries that came after what was taken back and have its words, if nothing in force has them too.

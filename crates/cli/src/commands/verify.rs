@@ -1,7 +1,7 @@
 //! `passthru verify`: is it as planned? If not, which device, which driver, why.
 
-use passthru_host::transaction::{State as Stands, TrialState};
-use passthru_plan::{Facts, Verification, verify::State};
+use passthru_host::transaction::{Record, State as Stands, TrialState};
+use passthru_plan::{Facts, Verification, guest::hugepages::PageSize, verify::State};
 use serde::Serialize;
 
 use crate::{
@@ -63,13 +63,28 @@ pub(super) fn check(host: &Host, facts: &Facts) -> Result<(Vec<u32>, Verificatio
         not_measured: Vec::new(),
     };
     let mut numbers = Vec::new();
-    for record in records.iter().filter(|r| r.state == Stands::Applied) {
+    let in_force = |record: &&Record| record.state == Stands::Applied;
+    // Huge pages are one setting of the host: the latest that says something of them decides.
+    let speaks_of_pages = |record: &Record| {
+        let intent = &record.plan.intent;
+        intent.hugepages_kib.is_some() || intent.no_hugepages
+    };
+    let mut last = records.iter().rev().filter(in_force);
+    let decides = last.find(|record| speaks_of_pages(record));
+    let decides = decides.map(|record| record.number);
+    for record in records.iter().filter(in_force) {
         numbers.push(record.number);
         if record.trial == Some(TrialState::Kept) || record.plan.guest.is_some() {
             // The transaction that keeps it says the same; guests have `vm check`.
             continue;
         }
-        let one = passthru_plan::verify(facts, &record.plan.intent);
+        let mut intent = record.plan.intent.clone();
+        if decides.is_some_and(|number| record.number < number) {
+            intent.hugepages_kib = None;
+            intent.hugepage_size = PageSize::default();
+            intent.no_hugepages = false;
+        }
+        let one = passthru_plan::verify(facts, &intent);
         sum.state = worse(sum.state, one.state);
         merge(&mut sum.drift, one.drift, |a, b| a == b);
         merge(&mut sum.not_measured, one.not_measured, |a, b| a == b);

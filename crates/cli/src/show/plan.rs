@@ -293,6 +293,7 @@ fn change(out: &mut Out, number: usize, count: usize, change: &Change) -> io::Re
             outputs,
             family,
             anew: _,
+            once: _,
             expect,
             why,
         } => {

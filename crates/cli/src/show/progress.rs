@@ -93,6 +93,12 @@ impl Progress for Shown<'_> {
                 Style::Warn,
                 &format!("Transaction {number} was interrupted; bringing it to its end first."),
             ),
+            Event::LeftBetween { number, reason } => self.say(
+                Style::Warn,
+                &format!(
+                    "Transaction {number} of a guest stays interrupted for now ({reason}); sudo passthru recover tries again."
+                ),
+            ),
             Event::Step { number, of, change } => {
                 let line = Line::new()
                     .dim(format!("{number}/{of} "))

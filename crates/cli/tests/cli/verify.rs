@@ -38,3 +38,24 @@ fn a_file_that_was_taken_away_is_drift() {
     let value = sample.run(&["verify", "--json"]).json(1);
     assert_eq!(value["state"], "drifted");
 }
+
+/// Huge pages are one setting: the latest transaction that says something of them decides.
+#[test]
+fn an_earlier_amount_of_huge_pages_is_no_drift() {
+    let sample = Sample::new();
+    let apply = |more: &[&str]| {
+        let words = [&["apply", "--gpu", "01:00.0", "--no-trial"], more].concat();
+        sample.act(&words).exits(3);
+    };
+    apply(&["--hugepages", "1G"]);
+    apply(&["--hugepages", "2G"]);
+    assert_eq!(
+        sample.run(&["verify", "--json"]).json(3)["state"],
+        "reboot-needed"
+    );
+    apply(&["--no-hugepages"]);
+    assert_eq!(
+        sample.run(&["verify", "--json"]).json(3)["state"],
+        "reboot-needed"
+    );
+}

@@ -15,7 +15,7 @@ use super::{
     past::Past,
     place::locate,
     precheck::{absent, expect_text, unchanged_since_planned},
-    recover::recover_all,
+    recover::{Whose, recover_all},
     saved::{self, Manifest, look, look_as, save},
     space,
     touch::{self, Touch},
@@ -56,7 +56,7 @@ pub fn apply(
     let mut claim = engine
         .claim(plan.guest.is_none())
         .map_err(Trouble::unchanged)?;
-    let recovered = recover_all(&engine, &mut claim)?;
+    let recovered = recover_all(&engine, &mut claim, Whose::of(plan.guest.as_deref()))?;
     no_other_trial(root, plan)?;
     let mut transaction = Transaction::prepare(&engine, plan).map_err(Trouble::unchanged)?;
     match transaction.carry_out() {

@@ -15,7 +15,7 @@ use super::{
     past::Past,
     place::locate,
     saved::{Manifest, Saved, Was, look_as},
-    surroundings::Surroundings,
+    surroundings::{self, Surroundings},
     touch::Role,
 };
 use crate::{journal::Stamp, write::sha256};
@@ -90,7 +90,7 @@ pub(super) fn decide(
     mode: Mode,
 ) -> Result<Decision, Trouble> {
     if mode != Mode::Rollback {
-        manifest.surroundings.must_be_mounted(engine.root)?;
+        manifest.must_be_mounted(engine.root)?;
     }
     let mut decider = Decider {
         engine,
@@ -100,7 +100,7 @@ pub(super) fn decide(
         past,
         mode,
         in_flight: past.started.difference(&past.done).last().copied(),
-        foreign_hands: mode != Mode::Undo && engine.packages() != past.packages,
+        foreign_hands: mode == Mode::Recover && engine.packages() != past.packages,
         boot_time: boot_time(engine, past),
         decision: Decision::default(),
         rerun: BTreeSet::new(),
@@ -120,7 +120,7 @@ pub(super) fn decide(
     for (index, now) in &found {
         let entry = &manifest.entries[*index];
         if entry.role == Role::Output && decider.output(entry, now) == Verdict::Foreign {
-            decider.rerun.extend(decider.writer_of(&entry.path));
+            decider.rerun.extend(decider.may_run_again(&entry.path));
         }
     }
     for (index, now) in found.into_iter().rev() {
@@ -222,6 +222,9 @@ impl Decider<'_, '_> {
                 {
                     continue;
                 }
+                if anew.is_some() && !self.is_of_a_kernel(family, &member) {
+                    continue;
+                }
                 self.decision
                     .notes
                     .push(format!("{member} was made since: its command is run again"));
@@ -233,6 +236,16 @@ impl Decider<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// What `*` stands for in this member is a kernel with modules: not a copy that somebody keeps, nor
+    /// an image for kdump.
+    fn is_of_a_kernel(&self, family: &str, member: &str) -> bool {
+        let stem = family.split_once('*').and_then(|(start, end)| {
+            let rest = member.strip_prefix(start)?;
+            rest.strip_suffix(end)
+        });
+        stem.is_some_and(|release| surroundings::is_installed(self.engine.root, release))
     }
 
     /// The steps, among those begun, whose command writes `path`.
@@ -250,6 +263,17 @@ impl Decider<'_, '_> {
             .collect()
     }
 
+    /// Of [`Self::writer_of`] those whose command means the same as then.
+    fn may_run_again(&self, path: &str) -> Vec<usize> {
+        let once = |step: &usize| {
+            let change = &self.plan.changes[*step];
+            matches!(change, Change::Run { once: true, .. })
+        };
+        let mut steps = self.writer_of(path);
+        steps.retain(|step| !once(step));
+        steps
+    }
+
     fn went_with_its_kernel(&self, entry: &Saved) -> bool {
         let surroundings = &self.surroundings;
         surroundings.went_with_its_kernel(self.engine.root, &entry.path)
@@ -261,11 +285,7 @@ impl Decider<'_, '_> {
         }
         let writers = self.writer_of(&entry.path);
         match self.mode {
-            Mode::Rollback if !self.foreign_hands => Verdict::Known,
-            // A package manager that nobody could keep away has been here meanwhile: an image that is
-            // of a new kernel now is made again, not replaced by the one of the old kernel.
-            Mode::Rollback if *now != Stamp::Absent => Verdict::Foreign,
-            Mode::Rollback => Verdict::Gone,
+            Mode::Rollback => Verdict::Known,
             Mode::Recover => {
                 let in_flight = self
                     .in_flight
@@ -325,7 +345,7 @@ impl Decider<'_, '_> {
                 entry.path
             )),
             Verdict::Foreign => match entry.role {
-                Role::Output if !self.writer_of(&entry.path).is_empty() => {
+                Role::Output if !self.may_run_again(&entry.path).is_empty() => {
                     self.decision.notes.push(format!(
                         "{} was made anew since: its command is run again",
                         entry.path

@@ -53,6 +53,9 @@ pub struct Options<'a> {
     pub patience: Duration,
     /// Becomes true when the user wants no more of it (Ctrl-C).
     pub cancel: Option<&'a AtomicBool>,
+    /// Recovery leaves a guest's transaction as it is if that cannot be brought to an end: the host's
+    /// boot does not wait for libvirt.
+    pub past_guests: bool,
     /// Why an undo is done, if nobody asked for it.
     pub reason: Option<&'a str>,
     /// Reads what commands produced.
@@ -69,6 +72,7 @@ impl Default for Options<'_> {
             grace: Duration::from_secs(10),
             patience: Duration::ZERO,
             cancel: None,
+            past_guests: false,
             reason: None,
             inspect: &Opener,
             failpoints: Points::from_env(),
@@ -105,6 +109,13 @@ pub enum Event<'a> {
     Recovering {
         /// The transaction.
         number: u32,
+    },
+    /// A guest's transaction that was interrupted is left as it is for now.
+    LeftBetween {
+        /// The transaction.
+        number: u32,
+        /// Why it could not be brought to an end.
+        reason: &'a str,
     },
     /// Files are saved before the first change.
     Saving {

@@ -43,18 +43,63 @@ pub fn recover(
     let packages = between.iter().any(|record| record.plan.guest.is_none());
     let engine = Engine::new(root, exec, options, progress);
     let mut claim = engine.claim(packages).map_err(Trouble::unchanged)?;
-    recover_all(&engine, &mut claim)
+    let whose = if options.past_guests {
+        Whose::Host
+    } else {
+        Whose::All
+    };
+    recover_all(&engine, &mut claim, whose)
+}
+
+/// Which interrupted transactions must be brought to an end. Others are, if that can be done.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Whose<'a> {
+    /// All of them.
+    All,
+    /// Those of the host itself.
+    Host,
+    /// Those of the host itself and of this guest.
+    Guest(&'a str),
+}
+
+impl<'a> Whose<'a> {
+    /// What matters to a transaction of `guest`, or of the host.
+    pub(super) fn of(guest: Option<&'a str>) -> Self {
+        guest.map_or(Self::Host, Self::Guest)
+    }
+
+    fn may_wait(self, guest: Option<&str>) -> bool {
+        match (self, guest) {
+            (Self::All, _) | (_, None) => false,
+            (Self::Host, Some(_)) => true,
+            (Self::Guest(mine), Some(guest)) => mine != guest,
+        }
+    }
 }
 
 /// As [`recover`], with the locks held.
 pub(super) fn recover_all(
     engine: &Engine<'_>,
     claim: &mut Claim,
+    whose: Whose<'_>,
 ) -> Result<Option<Recovered>, Failure> {
     let mut last = None;
     for number in journal::numbers(engine.root).map_err(|e| Trouble::from(e).unchanged())? {
-        if let Some(recovered) = recover_one(engine, claim, number)? {
-            last = Some(recovered);
+        let failure = match recover_one(engine, claim, number) {
+            Ok(recovered) => {
+                last = recovered.or(last);
+                continue;
+            }
+            Err(failure) => failure,
+        };
+        let of = plan(engine.root, &directory(number)).ok();
+        let guest = of.as_ref().and_then(|plan| plan.guest.as_deref());
+        match failure.reason() {
+            Some(reason) if whose.may_wait(guest) => engine.tell(Event::LeftBetween {
+                number,
+                reason: &reason.what,
+            }),
+            _ => return Err(failure),
         }
     }
     Ok(last)

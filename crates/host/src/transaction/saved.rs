@@ -29,6 +29,19 @@ pub(super) struct Manifest {
     pub(super) surroundings: Surroundings,
 }
 
+impl Manifest {
+    /// Fails if something is not mounted that held files. Where a file of it is seen all the same, it has
+    /// been moved to where it is now.
+    pub(super) fn must_be_mounted(&self, root: &Root) -> Result<(), Trouble> {
+        let seen = |target: &str| {
+            let below = |entry: &&Saved| entry.real.starts_with(&format!("{target}/"));
+            let mut files = self.entries.iter().filter(below);
+            files.any(|entry| root.meta(&entry.real).is_ok())
+        };
+        self.surroundings.must_be_mounted(root, &seen)
+    }
+}
+
 /// What a path was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Saved {

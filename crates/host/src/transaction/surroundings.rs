@@ -38,11 +38,19 @@ impl Surroundings {
         }
     }
 
-    /// Fails if something is not mounted that was: what is seen in its place says nothing about the
-    /// files.
-    pub(super) fn must_be_mounted(&self, root: &Root) -> Result<(), Trouble> {
+    /// Fails if something is not mounted that was, and nothing of it is `seen`: an empty mount point
+    /// says nothing about the files. Of another host's tree the mounts are not known.
+    pub(super) fn must_be_mounted(
+        &self,
+        root: &Root,
+        seen: &dyn Fn(&str) -> bool,
+    ) -> Result<(), Trouble> {
         let mounted = mounted(root);
-        let missing = |target: &&String| !mounted.iter().any(|mount| mount.target == **target);
+        let missing = |target: &&String| {
+            !mounted.is_empty()
+                && !mounted.iter().any(|mount| mount.target == **target)
+                && !seen(target)
+        };
         let Some(target) = self.mounts.iter().find(missing) else {
             return Ok(());
         };
@@ -74,12 +82,24 @@ fn mounted(root: &Root) -> Vec<mountinfo::Mount> {
 }
 
 fn kernels(root: &Root) -> BTreeSet<String> {
-    MODULES
+    let names = MODULES
         .iter()
         .find_map(|directory| root.list(directory).ok())
-        .unwrap_or_default()
+        .unwrap_or_default();
+    names
         .into_iter()
+        .filter(|release| is_installed(root, release))
         .collect()
+}
+
+/// A kernel of that release is installed. Modules of others (DKMS, NVIDIA's installer) may keep its
+/// directory; depmod's lists of what its package brought are not among them (kmod, depmod(8)).
+pub(super) fn is_installed(root: &Root, release: &str) -> bool {
+    MODULES.iter().any(|directory| {
+        ["modules.order", "modules.builtin"]
+            .iter()
+            .any(|file| root.exists(&format!("{directory}/{release}/{file}")))
+    })
 }
 
 /// The release stands in the path as a whole word: 6.1.0-1 is not named by 6.1.0-10.

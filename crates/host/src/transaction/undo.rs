@@ -12,7 +12,7 @@ use super::{
     engine::{Engine, Trouble},
     history::{Record, State, plan, records},
     past::Past,
-    recover::recover_all,
+    recover::{Whose, recover_all},
     saved::{Manifest, load, restore, save},
     space,
     touch::{self, Role, Touch},
@@ -37,12 +37,11 @@ pub fn undo(
     // Asking for what cannot be must not create a state directory.
     let known = records(root).map_err(Trouble::unchanged)?;
     let wanted = choose(&known, number, true)?;
-    let is_host = |record: &Record| record.number == wanted && record.plan.guest.is_none();
+    let mut those = known.iter().filter(|record| record.number == wanted);
+    let guest = those.find_map(|record| record.plan.guest.as_deref());
     let engine = Engine::new(root, exec, options, progress);
-    let mut claim = engine
-        .claim(known.iter().any(is_host))
-        .map_err(Trouble::unchanged)?;
-    let recovered = recover_all(&engine, &mut claim)?;
+    let mut claim = engine.claim(guest.is_none()).map_err(Trouble::unchanged)?;
+    let recovered = recover_all(&engine, &mut claim, Whose::of(guest))?;
     let records = records(root).map_err(Trouble::unchanged)?;
     let number = match (&recovered, number) {
         // What was asked for has just been done. Without a number it was meant too: nobody who wants
@@ -336,7 +335,8 @@ fn act(
 ) -> Result<Vec<String>, Failure> {
     let engine = back.engine;
     let mut notes = decision.notes.clone();
-    let mut begun = 0;
+    // Of an undo that goes on, anything may have been begun before.
+    let mut begun = if begin { 0 } else { decision.actions.len() };
     let mut work = || -> Result<(), Trouble> {
         if begin {
             journal.append(journal::Event::UndoBegin {
@@ -347,7 +347,7 @@ fn act(
         for (step, action) in decision.actions.iter().enumerate() {
             let mut one = || -> Result<(), Trouble> {
                 engine.go_on()?;
-                begun = step + 1;
+                begun = begun.max(step + 1);
                 engine.point(format_args!("undo.step.{step}"))?;
                 back.act(journal, action, &mut notes)?;
                 Ok(journal.append(journal::Event::UndoStep { step })?)
@@ -465,9 +465,7 @@ pub(super) fn carry_on(
 ) -> Result<Recovered, Failure> {
     let undo = back.undo();
     let load = || -> Result<(Decision, Manifest), Trouble> {
-        back.manifest
-            .surroundings
-            .must_be_mounted(back.engine.root)?;
+        back.manifest.must_be_mounted(back.engine.root)?;
         back.sweep()?;
         let actions = read_json(back.engine.root, &format!("{undo}/actions.json"))?;
         Ok((actions, load(back.engine.root, &undo)?))
@@ -482,7 +480,9 @@ pub(super) fn carry_on(
             return Err(failure(number, reason, Err(trouble)));
         }
     };
-    match act(back, journal, number, &decision, &before, false) {
+    // To the end: how far it had come, and what of it was for good, is not asked.
+    let engine = back.engine;
+    match engine.to_the_end(|| act(back, journal, number, &decision, &before, false)) {
         Ok(notes) => Ok(Recovered {
             number,
             end: RecoveredEnd::Undone,

@@ -187,6 +187,7 @@ fn undo_stopped_anywhere(plan: &passthru_plan::Plan) {
         world.apply(plan).unwrap();
         world.write(GRUB, &GRUB_AFTER.replace("iommu=pt", "iommu=pt splash"));
         world.write("/boot/vmlinuz-3", "kernel");
+        world.write("/usr/lib/modules/3/modules.order", "");
         world.tools.update_initramfs();
         world.tools.grub_mkconfig(CONFIG);
         world

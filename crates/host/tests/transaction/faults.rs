@@ -88,6 +88,7 @@ fn a_missing_command_is_taken_back() {
         outputs: vec![],
         family: None,
         anew: None,
+        once: false,
         expect: vec![],
         why: "test".into(),
     });
@@ -95,26 +96,6 @@ fn a_missing_command_is_taken_back() {
     assert!(failure.to_string().contains("no-such-tool"));
     assert!(failure.reason().unwrap().way_out.contains("install"));
     world.tree().assert_is(&before, "taken back");
-}
-
-/// The image of before is that of a kernel that may be gone.
-#[test]
-fn an_image_of_an_upgrade_meanwhile_is_made_again() {
-    let world = World::new();
-    let before = world.read("/boot/initrd.img-1");
-    world.tools.fault.set(Fault::Upgrade);
-    world.apply(&plan()).unwrap_err();
-    assert_eq!(world.states(), [State::RolledBack]);
-    let runs = world.tools.runs.borrow();
-    assert_eq!(
-        *runs,
-        ["update-initramfs", "grub-mkconfig", "update-initramfs"]
-    );
-    for kernel in ["1", "2"] {
-        let image = world.read(&format!("/boot/initrd.img-{kernel}"));
-        assert!(!image.contains("softdep") && image != before, "{image}");
-    }
-    assert!(!world.exists(RULES));
 }
 
 #[test]

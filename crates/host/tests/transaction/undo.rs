@@ -125,6 +125,9 @@ fn a_new_kernel_gets_its_image_also_where_each_has_its_command() {
     world.write("/boot/vmlinuz-3", "kernel");
     let made = world.read("/boot/initrd.img-2");
     world.write("/boot/initrd.img-3", &made);
+    world.write("/usr/lib/modules/3/modules.order", "");
+    // Made for kdump, which has no modules of that name.
+    world.write("/boot/initrd.img-3-kdump", &made);
     world.tools.runs.borrow_mut().clear();
     let undone = world.undo(None).unwrap();
     assert_eq!(*world.tools.runs.borrow(), ["dracut"]);
@@ -132,10 +135,48 @@ fn a_new_kernel_gets_its_image_also_where_each_has_its_command() {
     assert_eq!(undone.notes.iter().filter(named).count(), 1);
     let mut now = world.tree();
     assert!(!world.read("/boot/initrd.img-3").contains("softdep"));
-    for name in ["boot/initrd.img-3", "boot/vmlinuz-3"] {
+    assert_eq!(world.read("/boot/initrd.img-3-kdump"), made);
+    for name in [
+        "boot/initrd.img-3",
+        "boot/initrd.img-3-kdump",
+        "boot/vmlinuz-3",
+    ] {
         assert!(now.0.remove(name).is_some());
     }
+    now.0.retain(|name, _| !name.starts_with("usr"));
     now.assert_is(&before, "the rest");
+}
+
+/// /boot/initramfs-linux.img is of whatever kernel is there: the command of then would make it for the
+/// kernel of then.
+#[test]
+fn an_image_that_packages_name_is_not_made_again() {
+    let world = World::new();
+    let mut plan = plan_beside();
+    for change in &mut plan.changes {
+        if let Change::Run {
+            argv,
+            family,
+            anew,
+            once,
+            ..
+        } = change
+            && argv[0] == "dracut"
+        {
+            (*family, *anew, *once) = (None, None, true);
+        }
+    }
+    world.apply(&plan).unwrap();
+    world.tools.update_initramfs();
+    let now = world.read("/boot/initrd.img-2");
+    world.tools.runs.borrow_mut().clear();
+    let undone = world.undo(None).unwrap();
+    assert!(world.tools.runs.borrow().is_empty());
+    assert_eq!(world.read("/boot/initrd.img-2"), now);
+    let said =
+        |note: &String| note.contains("/boot/initrd.img-2") && note.contains("left as it is");
+    assert!(undone.notes.iter().any(said), "{:?}", undone.notes);
+    assert!(!world.exists(RULES));
 }
 
 #[test]
@@ -157,7 +198,7 @@ fn what_belongs_to_a_removed_kernel_does_not_come_back() {
     let installed = || {
         let world = World::new();
         for kernel in ["6.1.0-1", "6.1.0-10"] {
-            world.write(&format!("/usr/lib/modules/{kernel}/modules.dep"), "");
+            world.write(&format!("/usr/lib/modules/{kernel}/modules.order"), "");
             world.write(&format!("/boot/id/{kernel}/linux"), "kernel");
             world.write(
                 &format!("/boot/entries/id-{kernel}.conf"),
@@ -178,6 +219,7 @@ fn what_belongs_to_a_removed_kernel_does_not_come_back() {
                 .collect(),
             family: None,
             anew: None,
+            once: false,
             expect: vec![],
             why: "test".into(),
         };
@@ -185,7 +227,9 @@ fn what_belongs_to_a_removed_kernel_does_not_come_back() {
         world
     };
     let world = installed();
-    fs::remove_dir_all(world.real("/usr/lib/modules/6.1.0-1")).unwrap();
+    fs::remove_file(world.real("/usr/lib/modules/6.1.0-1/modules.order")).unwrap();
+    // What DKMS made for it stays behind.
+    world.write("/usr/lib/modules/6.1.0-1/updates/dkms/nvidia.ko", "");
     fs::remove_dir_all(world.real("/boot/id/6.1.0-1")).unwrap();
     fs::remove_file(world.real("/boot/entries/id-6.1.0-1.conf")).unwrap();
     let undone = world.undo(None).unwrap();

@@ -230,6 +230,7 @@ pub(crate) fn initramfs() -> Change {
             .to_vec(),
         family: Some("/boot/initrd.img-*".into()),
         anew: None,
+        once: false,
         expect: ["1", "2"].map(expected).to_vec(),
         why: "test".into(),
     }
@@ -268,6 +269,7 @@ pub(crate) fn plan_beside() -> Plan {
                 argv: argv("/boot/initrd.img-{}.passthru", "{}"),
                 staged: "/boot/initrd.img-{}.passthru".into(),
             }),
+            once: false,
             expect: vec![expected(kernel)],
             why: "test".into(),
         }
@@ -292,6 +294,7 @@ pub(crate) fn once(entry: &str) -> Change {
         outputs: vec![],
         family: None,
         anew: None,
+        once: false,
         expect: vec![],
         why: "test".into(),
     }
@@ -306,6 +309,7 @@ pub(crate) fn without_checks(change: Change) -> Change {
             outputs,
             family,
             anew,
+            once,
             why,
             ..
         } => Change::Run {
@@ -314,6 +318,7 @@ pub(crate) fn without_checks(change: Change) -> Change {
             outputs,
             family,
             anew,
+            once,
             expect: vec![],
             why,
         },
@@ -331,6 +336,7 @@ pub(crate) fn grub() -> Change {
         }],
         family: None,
         anew: None,
+        once: false,
         expect: vec![Expect::GrubWords {
             path: CONFIG.into(),
             words: vec!["iommu=pt".into()],
@@ -356,8 +362,6 @@ pub(crate) enum Fault {
     Fill,
     /// update-initramfs deletes an image and fails; dracut writes half of one and fails.
     Delete,
-    /// While grub-mkconfig works, a kernel is upgraded; then it fails.
-    Upgrade,
     /// update-initramfs replaces the user's edited file and says all is well.
     Meddle,
 }
@@ -535,16 +539,6 @@ impl Exec for Tools {
             (["grub-mkconfig", "-o", path], Fault::Fail) => {
                 fs::write(self.real(path), "half").unwrap();
                 fs::write(self.real(&format!("{path}.new")), "half").unwrap();
-                return Ok((self.fail(), End::Itself));
-            }
-            (["grub-mkconfig", ..], Fault::Upgrade) => {
-                fs::write(
-                    self.real("/var/lib/dpkg/status"),
-                    "Package: linux\nVersion: 2\n",
-                )
-                .unwrap();
-                self.update_initramfs();
-                self.fault.set(Fault::None);
                 return Ok((self.fail(), End::Itself));
             }
             (["grub-mkconfig", ..], Fault::Lie) => {}

@@ -129,6 +129,7 @@ pub fn define(guest: &Guest, making: &Making, exists: bool) -> Result<Plan, Vec<
             outputs: Vec::new(),
             family: None,
             anew: None,
+            once: false,
             expect: Vec::new(),
             why: "it starts with the host".into(),
         });

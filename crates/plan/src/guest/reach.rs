@@ -61,15 +61,27 @@ pub struct Barred {
 /// and openSUSE the second.
 const USERS: [&str; 2] = ["libvirt-qemu", "qemu"];
 
+/// A setting of qemu.conf: what is in its quotation marks, of either kind; `Some(None)` if it is there and
+/// has none.
+fn setting<'c>(conf: &'c str, key: &str) -> Option<Option<&'c str>> {
+    conf.lines().rev().find_map(|line| {
+        let (name, value) = line.trim().split_once('=')?;
+        let value = value.trim();
+        (name.trim() == key).then(|| {
+            let mark = value
+                .chars()
+                .next()
+                .filter(|mark| ['"', '\''].contains(mark))?;
+            Some(value[1..].split_once(mark)?.0)
+        })
+    })
+}
+
 impl User {
     /// The user by libvirt's qemu.conf (`user = "NAME"`, `"+NUMBER"`), or the one that its package
     /// made; `None` if that is root, whom nothing keeps out, or nobody knows.
     pub fn of(conf: &str, passwd: &str, group: &str) -> Option<Self> {
-        let configured = conf.lines().rev().find_map(|line| {
-            let (name, value) = line.trim().split_once('=')?;
-            let value = value.trim().strip_prefix('"')?;
-            (name.trim() == "user").then_some(value.split_once('"')?.0)
-        });
+        let configured = setting(conf, "user");
         let entry = |name: &str| {
             let entries = passwd.lines().map(|line| line.split(':').collect());
             let mut named = entries.filter(|entry: &Vec<&str>| entry.len() > 3);
@@ -80,11 +92,21 @@ impl User {
             })
         };
         let entry = match configured {
-            Some(name) => entry(name),
+            // Not understood: nobody knows.
+            Some(name) => entry(name?),
             None => USERS.into_iter().find_map(entry),
         }?;
         let uid = entry[2].parse().ok().filter(|uid| *uid != 0)?;
         let mut groups: Vec<u32> = entry[3].parse().into_iter().collect();
+        if let Some(name) = setting(conf, "group") {
+            let name = name?;
+            let number = name.strip_prefix('+').unwrap_or(name);
+            let named = group.lines().find_map(|line| {
+                let mut parts = line.split(':');
+                (parts.next()? == name).then_some(parts.nth(1)?)
+            });
+            groups.push(named.unwrap_or(number).parse().ok()?);
+        }
         groups.extend(group.lines().filter_map(|line| {
             let mut parts = line.split(':').skip(2);
             let gid: u32 = parts.next()?.parse().ok()?;
@@ -307,7 +329,13 @@ mod tests {
         assert_eq!(name("user = \"root\"\n"), None);
         assert_eq!(name("user = \"+0\"\n"), None);
         assert_eq!(name("user = \"nobody\"\n"), None);
-        assert_eq!(user("").unwrap().groups, [110, 1000]);
+        assert_eq!(name("user = 'alex'\n").as_deref(), Some("alex"));
+        assert_eq!(name("user = 'root'\n"), None);
+        assert_eq!(name("user = alex\n"), None, "not understood");
+        let groups = |conf| user(conf).map(|user| user.groups);
+        assert_eq!(groups("").unwrap(), [110, 1000]);
+        assert_eq!(groups("group = \"+77\"\n").unwrap(), [110, 77, 1000]);
+        assert_eq!(groups("group = \"nobody\"\n"), None);
         assert_eq!(User::of("", "root:x:0:0::/:/x\n", ""), None);
     }
 

@@ -41,6 +41,8 @@ pub struct Domain {
     pub disks: Vec<Disk>,
     /// Files with option ROMs that functions of the host get.
     pub roms: Vec<String>,
+    /// `<seclabel model='dac'>`: it says as whom its QEMU runs, or that libvirt leaves files as they are.
+    pub own_user: bool,
     /// `<vcpupin>`: virtual CPU, and CPUs of the host.
     pub vcpupin: Vec<(u32, CpuSet)>,
     /// `<emulatorpin>`.
@@ -189,6 +191,7 @@ impl Domain {
             hostdevs,
             interfaces: each("interface").map(interface).collect(),
             disks: each("disk").filter_map(disk).collect(),
+            own_user: children(root, "seclabel").any(|one| one.attribute("model") == Some("dac")),
             roms: each("hostdev")
                 .filter_map(|node| child(node, "rom")?.attribute("file"))
                 .map(ToString::to_string)

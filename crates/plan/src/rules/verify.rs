@@ -24,15 +24,14 @@ pub(crate) fn verify(facts: &Facts, intent: &Intent) -> Verification {
         .map(|refusal| format!("{} {}", refusal.why, refusal.way_out))
         .collect();
     let way_back = loader::way_back_entry(facts);
-    let (gone, renewed) = match &way_back {
-        Some((path, Some(release))) => (Some(release), Some(*path)),
-        _ => (None, None),
+    // That the way back has lost its kernel is for doctor to say: a kernel update is nothing that the
+    // change is judged by, least of all on trial.
+    let renewed = match &way_back {
+        Some((path, Some(_))) => Some(*path),
+        _ => None,
     };
-    if let Some(release) = gone {
-        drift.push(way_back_is_stale(release));
-    }
     let of_way_back = |change: &&Change| match change {
-        Change::Copy { .. } => gone.is_some(),
+        Change::Copy { .. } => renewed.is_some(),
         Change::Edit { path, .. } => renewed == Some(path.as_str()),
         _ => false,
     };

@@ -250,6 +250,7 @@ pub fn done(facts: &Facts, plan: &Plan) -> Facts {
                     outputs,
                     family,
                     anew,
+                    once,
                     undo,
                     why,
                     ..
@@ -263,6 +264,7 @@ pub fn done(facts: &Facts, plan: &Plan) -> Facts {
                     outputs,
                     family,
                     anew,
+                    once,
                     expect: images,
                     why,
                 };

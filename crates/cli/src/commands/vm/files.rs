@@ -8,6 +8,9 @@ use passthru_plan::{
 
 /// Disks, media and ROMs of a guest that QEMU cannot get to, of those that are there.
 pub(super) fn barred(root: &Root, domain: &Domain) -> Vec<Barred> {
+    if domain.own_user {
+        return Vec::new();
+    }
     let reach = Reach::new(root);
     let there = |path: &&str| root.exists(path);
     let disks = domain.disks.iter().map(|disk| disk.path.as_str());

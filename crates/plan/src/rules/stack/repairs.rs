@@ -114,6 +114,7 @@ pub(super) fn images(
                 outputs,
                 family,
                 anew,
+                once,
                 expect,
                 ..
             } if !outputs.is_empty() => Some(Change::Run {
@@ -122,6 +123,7 @@ pub(super) fn images(
                 outputs,
                 family,
                 anew,
+                once,
                 expect: expect.into_iter().map(is_whole).collect(),
                 why: "makes the initramfs anew, for files that were repaired are part of it".into(),
             }),

@@ -108,6 +108,8 @@ impl Command<'_> {
                     path: image.path.clone(),
                     staged: Some(staged(&image.path)),
                 }],
+                // An image that packages name is of whatever kernel is there.
+                once: family.is_none(),
                 family,
                 anew,
                 expect: vec![self.expect(kernel, image.path.clone())],
@@ -167,6 +169,7 @@ impl Command<'_> {
             outputs: outputs.collect(),
             family: Some(self.family.into()),
             anew: None,
+            once: false,
             expect,
             why: "makes the initramfs of every installed kernel anew, with these files in it"
                 .into(),

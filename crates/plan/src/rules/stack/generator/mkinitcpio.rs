@@ -158,40 +158,71 @@ fn preset(name: &str, text: &str) -> Preset {
     found
 }
 
-/// What gives an image of a preset another command line than /etc/kernel/cmdline: the preset's file,
-/// and what stands in it (mkinitcpio(8), `--cmdline`, `--no-cmdline`; `…_cmdline` from version 40 on).
-pub(crate) fn other_cmdlines(facts: &Facts) -> Vec<(String, String)> {
+/// A unified image with another command line than /etc/kernel/cmdline.
+pub(crate) struct OtherCmdline {
+    /// The preset's file.
+    pub(crate) preset: String,
+    /// What stands in it.
+    pub(crate) what: String,
+    /// The image.
+    pub(crate) image: String,
+}
+
+/// Unified images that presets give a command line of their own (mkinitcpio(8), `--cmdline`,
+/// `--no-cmdline`; `…_cmdline` from version 40 on). Parts that PRESETS does not name are not made.
+pub(crate) fn other_cmdlines(facts: &Facts) -> Vec<OtherCmdline> {
     let mut found = Vec::new();
     for path in facts.files.keys() {
         let Some(text) = facts.text(path).filter(|_| path.starts_with(PRESETS)) else {
             continue;
         };
-        for (name, value) in shell::evaluate([text]) {
-            let value = value.unwrap_or_default();
-            if name.ends_with("_cmdline") && !value.is_empty() {
-                if value != CMDLINE {
-                    found.push((path.clone(), format!("{name}=\"{value}\"")));
-                }
-            } else if name.ends_with("_options") {
-                let mut words = value.split_whitespace();
-                while let Some(word) = words.next() {
-                    let (option, file) = match word.split_once('=') {
-                        Some((option, file)) => (option, Some(file)),
-                        None => (word, None),
-                    };
-                    let other = match option {
-                        "--no-cmdline" => true,
-                        "--cmdline" => file.or_else(|| words.next()) != Some(CMDLINE),
-                        _ => false,
-                    };
-                    if other {
-                        found.push((path.clone(), format!("{option} in {name}")));
-                    }
-                }
+        let values = shell::evaluate([text]);
+        let of = |part: &str, key: &str| {
+            let value = values.get(&format!("{part}_{key}"))?.as_deref()?;
+            (!value.is_empty()).then_some(value)
+        };
+        let parts = mkinitcpio::arrays(text)
+            .remove("PRESETS")
+            .unwrap_or_default();
+        for part in parts {
+            let Some(image) = of(&part, "uki").or_else(|| of(&part, "efi_image")) else {
+                continue;
+            };
+            let by_key = of(&part, "cmdline")
+                .filter(|file| *file != CMDLINE)
+                .map(|file| format!("{part}_cmdline=\"{file}\""));
+            let by_option = of(&part, "options")
+                .and_then(cmdline_option)
+                .map(|option| format!("{option} in {part}_options"));
+            if let Some(what) = by_key.or(by_option) {
+                found.push(OtherCmdline {
+                    preset: path.clone(),
+                    what,
+                    image: image.into(),
+                });
             }
         }
     }
     found
+}
+
+/// The option among these that takes another command line.
+fn cmdline_option(options: &str) -> Option<&'static str> {
+    let mut words = options.split_whitespace();
+    while let Some(word) = words.next() {
+        let (option, file) = match word.split_once('=') {
+            Some((option, file)) => (option, Some(file)),
+            None => (word, None),
+        };
+        match option {
+            "--no-cmdline" => return Some("--no-cmdline"),
+            "--cmdline" if file.or_else(|| words.next()) != Some(CMDLINE) => {
+                return Some("--cmdline");
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Every image that `mkinitcpio -P` writes, with the kernel it is for.

@@ -129,6 +129,7 @@ pub(super) fn changes(draft: &mut Draft<'_>, rules: String) -> Vec<Change> {
         outputs: Vec::new(),
         family: None,
         anew: None,
+        once: false,
         expect: Vec::new(),
         why: "makes a deployment whose initramfs has these files in it; it takes minutes, and the deployment that runs now stays in the boot menu".into(),
     });

@@ -174,6 +174,7 @@ pub(super) fn changes(draft: &mut Draft<'_>, words: &[String], visible: bool) ->
         outputs: vec![Output { path: layout.config(), staged: Some(layout.staged()) }],
         family: None,
         anew: None,
+        once: false,
         expect: vec![Expect::GrubWords { path: layout.config(), words: words.to_vec(), absent }],
         why: "makes the boot menu, beside the one in use; it takes its place in one step once every entry was checked".into(),
     });

@@ -119,6 +119,7 @@ pub(super) fn trial(
             outputs: vec![],
             family: None,
             anew: None,
+            once: false,
             expect: vec![],
             why: "makes GRUB start that entry at the next boot, once".into(),
         });

@@ -63,6 +63,7 @@ pub(super) fn steps(draft: &mut Draft<'_>, words: &[String]) -> Steps {
             outputs: Vec::new(),
             family: None,
             anew: None,
+            once: false,
             expect: Vec::new(),
             why: "makes a deployment with the words; the one that runs now stays in the boot menu"
                 .into(),

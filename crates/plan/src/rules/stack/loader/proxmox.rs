@@ -56,6 +56,7 @@ pub(super) fn steps(draft: &mut Draft<'_>, words: &[String]) -> Steps {
             outputs: Vec::new(),
             family: None,
             anew: None,
+            once: false,
             expect: Vec::new(),
             why: "writes kernels, images and the words to every boot partition of this host".into(),
         });

@@ -136,19 +136,33 @@ impl Menu<'_> {
     /// Fallback entries of kernels that start normally, too, made by the same tool from the same
     /// command line (EndeavourOS's plugin of kernel-install, mkinitcpio's presets).
     pub(super) fn fallbacks(&self) -> impl Iterator<Item = &BootEntry> {
-        let together = match self.maker {
-            Maker::KernelInstall | Maker::UnifiedMkinitcpio => true,
-            Maker::Hand
-            | Maker::Grub
-            | Maker::Kernelstub
-            | Maker::UnifiedKernelInstall
-            | Maker::UnifiedDracut => false,
-        };
+        let by_presets = self.fallback_images();
         let entries = self.facts.boot.entries.iter();
         entries.filter(move |entry| {
-            let of_normal = || self.normal().any(|normal| normal.linux == entry.linux);
-            together && !entry.is_passthrus() && entry.is_for_emergencies() && of_normal()
+            let together = match self.maker {
+                Maker::KernelInstall => {
+                    entry.linux.is_some() && self.normal().any(|normal| normal.linux == entry.linux)
+                }
+                Maker::UnifiedMkinitcpio => entry.unified && by_presets.contains(&entry.path),
+                Maker::Hand
+                | Maker::Grub
+                | Maker::Kernelstub
+                | Maker::UnifiedKernelInstall
+                | Maker::UnifiedDracut => false,
+            };
+            together && !entry.is_passthrus() && entry.is_for_emergencies()
         })
+    }
+
+    /// Images of presets that have no command line of their own.
+    fn fallback_images(&self) -> BTreeSet<String> {
+        if self.maker != Maker::UnifiedMkinitcpio {
+            return BTreeSet::new();
+        }
+        let others = mkinitcpio::other_cmdlines(self.facts);
+        let mut images = self.preset_images();
+        images.retain(|path| !others.iter().any(|other| other.image == *path));
+        images
     }
 
     /// Everything that `mkinitcpio -P` writes, images that are no entry of the menu included.
@@ -184,6 +198,7 @@ impl Menu<'_> {
                 outputs,
                 family: None,
                 anew: None,
+                once: false,
                 expect,
                 why: why.into(),
             };

@@ -1,11 +1,19 @@
 //! What cannot be done on a menu as it is, and what the user should know of it.
 
 use super::*;
+use crate::facts::BootEntry;
 use crate::rules::stack::generator::mkinitcpio;
 
 /// Presets whose images take their words from elsewhere.
 pub(super) fn other_cmdlines(draft: &mut Draft<'_>) {
-    for (path, what) in mkinitcpio::other_cmdlines(draft.facts) {
+    for other in mkinitcpio::other_cmdlines(draft.facts) {
+        let (path, what) = (&other.preset, &other.what);
+        // A fallback with its own command line is the better way back.
+        let entries = &draft.facts.boot.entries;
+        let entry = entries.iter().find(|entry| entry.path == other.image);
+        if entry.is_some_and(BootEntry::is_for_emergencies) {
+            continue;
+        }
         draft.refuse(
             "stack.unified-image",
             format!("{path} gives its image a kernel command line of its own ({what}), so words in {CMDLINE} would not get into it."),

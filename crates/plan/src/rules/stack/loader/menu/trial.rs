@@ -68,6 +68,7 @@ impl<'a> Menu<'a> {
             outputs: Vec::new(),
             family: None,
             anew: None,
+            once: false,
             expect: Vec::new(),
             why: why.into(),
         }

@@ -34,8 +34,17 @@ pub(crate) fn way_back_entry(facts: &Facts) -> Option<(&str, Option<String>)> {
     }
     let [name, _] = names(facts.boot.loader.value());
     let path = facts.files.keys().find(|path| path.ends_with(name))?;
-    let gone =
-        release_of(facts, path, facts.text(path)?).filter(|release| !is_installed(facts, release));
+    // Whoever writes entries by hand may put any text where a release belongs.
+    let is_said_by_others = |release: &String| {
+        let mut others = facts
+            .boot
+            .entries
+            .iter()
+            .filter(|entry| !entry.is_passthrus());
+        others.any(|entry| entry.version.as_ref() == Some(release))
+    };
+    let gone = release_of(facts, path, facts.text(path)?)
+        .filter(|release| !is_installed(facts, release) && !is_said_by_others(release));
     Some((path, gone))
 }
 
