@@ -54,7 +54,7 @@ use crate::session::{Lab, Session};
 const SCRIPT: Duration = Duration::from_secs(1800);
 
 /// How often a scenario begins, while the emulation itself fails.
-const ATTEMPTS: u32 = 3;
+const ATTEMPTS: u32 = 5;
 
 /// Real Linux hosts with an IOMMU and a card, under QEMU, to try passthru on.
 #[derive(Parser)]
