@@ -22,8 +22,9 @@ struct Seen {
 }
 
 impl Seen {
-    /// After both have looked again.
-    fn now(agent: &mut Agent) -> Result<Self> {
+    /// After both have looked again. udisks hears of it a moment after udev: it is waited for, but not
+    /// for long.
+    fn once(agent: &mut Agent, hidden: bool) -> Result<Self> {
         let device = agent.succeed(
             &format!("basename $(readlink -f /dev/disk/by-id/virtio-{SERIAL})"),
             SHORT,
@@ -33,7 +34,12 @@ impl Seen {
             &format!(
                 "set -e
 udevadm trigger --settle --subsystem-match=block --action=change
-udisksctl info -b /dev/{device} | sed -n 's/^ *HintIgnore: */ignored /p'
+for again in $(seq 50); do
+    said=$(udisksctl info -b /dev/{device} | sed -n 's/^ *HintIgnore: */ignored /p')
+    if [ \"$said\" = \"ignored {hidden}\" ]; then break; fi
+    sleep 0.2
+done
+echo \"$said\"
 update-grub 2>/dev/null
 grep -c \"^menuentry.*(on /dev/{device}\" /boot/grub/grub.cfg || :"
             ),
@@ -63,7 +69,7 @@ pub(super) fn run(lab: &Lab<'_>) -> Result<()> {
         "sed -i s/^GRUB_DISABLE_OS_PROBER=true/GRUB_DISABLE_OS_PROBER=false/ /etc/default/grub",
         SHORT,
     )?;
-    let (before, files) = (Seen::now(agent)?, agent.succeed(sums, SHORT)?);
+    let (before, files) = (Seen::once(agent, false)?, agent.succeed(sums, SHORT)?);
     ensure!(
         !before.hidden && before.entries > 0,
         "there is nothing to leave alone: {before:?}"
@@ -77,7 +83,7 @@ pub(super) fn run(lab: &Lab<'_>) -> Result<()> {
             "1G", "--cpus", "2", "--yes", "--json",
         ])?
         .must_end(&[DONE])?;
-    let after = Seen::now(session.agent()?)?;
+    let after = Seen::once(session.agent()?, true)?;
     let wanted = Seen {
         hidden: true,
         entries: 0,
@@ -88,7 +94,7 @@ pub(super) fn run(lab: &Lab<'_>) -> Result<()> {
     session
         .passthru(&["undo", "--yes", "--json"])?
         .must_end(&[DONE])?;
-    let again = Seen::now(session.agent()?)?;
+    let again = Seen::once(session.agent()?, false)?;
     ensure!(again == before, "undone, it is {again:?}");
     let now = session.agent()?.succeed(sums, SHORT)?;
     ensure!(now == files, "files of /etc are not as before");
