@@ -119,8 +119,7 @@ pub struct Anew {
 impl Anew {
     /// The command and its output for `member` of `family`; `None` if it is no member.
     pub fn of(&self, family: &str, member: &str) -> Option<(Vec<String>, Output)> {
-        let (start, end) = family.split_once('*')?;
-        let stem = member.strip_prefix(start)?.strip_suffix(end)?;
+        let stem = stem(family, member)?;
         let put = |text: &String| text.replace("{}", stem);
         let output = Output {
             path: member.into(),
@@ -128,6 +127,12 @@ impl Anew {
         };
         Some((self.argv.iter().map(put).collect(), output))
     }
+}
+
+/// What the one `*` of `family` stands for in `member`; `None` if it is no member.
+pub fn stem<'m>(family: &str, member: &'m str) -> Option<&'m str> {
+    let (start, end) = family.split_once('*')?;
+    member.strip_prefix(start)?.strip_suffix(end)
 }
 
 /// What must be true after a command.

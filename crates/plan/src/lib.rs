@@ -31,7 +31,7 @@ pub mod text;
 pub mod trial;
 pub mod verify;
 
-pub use change::{Anew, Change, Expect, Output};
+pub use change::{Anew, Change, Expect, Output, stem};
 pub use facts::Facts;
 pub use finding::{Finding, Severity, Status, Verdict};
 pub use intent::{Intent, Selector};

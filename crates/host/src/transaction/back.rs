@@ -124,10 +124,7 @@ impl Back<'_, '_> {
             Action::Reverse { step } => match self.plan.changes.get(*step) {
                 Some(Change::Run {
                     undo: Some(argv), ..
-                }) => {
-                    self.engine.tell(Event::Rerunning { argv });
-                    command::run(self.engine, journal, *step, argv)
-                }
+                }) => self.order(journal, *step, argv),
                 _ => Ok(()),
             },
             Action::RemoveDirectory { path } => {
@@ -187,16 +184,23 @@ impl Back<'_, '_> {
         journal: &mut Journal<'_>,
         action: &Action,
     ) -> Result<(), Trouble> {
-        match action {
-            Action::Reverse { step } => match self.plan.changes.get(*step) {
-                Some(Change::Run { argv, .. }) => {
-                    self.engine.tell(Event::Rerunning { argv });
-                    command::run(self.engine, journal, *step, argv)
-                }
-                _ => Ok(()),
-            },
-            _ => Ok(()),
+        if let Action::Reverse { step } = action
+            && let Some(Change::Run { argv, .. }) = self.plan.changes.get(*step)
+        {
+            return self.order(journal, *step, argv);
         }
+        Ok(())
+    }
+
+    /// Runs a command that leaves no file.
+    fn order(
+        &self,
+        journal: &mut Journal<'_>,
+        step: usize,
+        argv: &[String],
+    ) -> Result<(), Trouble> {
+        self.engine.tell(Event::Rerunning { argv });
+        command::run(self.engine, journal, step, argv)
     }
 
     fn rerun(&self, journal: &mut Journal<'_>, step: usize) -> Result<(), Trouble> {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use passthru_plan::{Change, Plan, text::merge::take_back};
+use passthru_plan::{Change, Plan, stem, text::merge::take_back};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
     past::Past,
     place::locate,
     saved::{Manifest, Saved, Was, look_as},
-    surroundings::{self, Surroundings},
+    surroundings,
     touch::Role,
 };
 use crate::{journal::Stamp, write::sha256};
@@ -95,7 +95,7 @@ pub(super) fn decide(
     let mut decider = Decider {
         engine,
         plan,
-        surroundings: &manifest.surroundings,
+        removed: manifest.surroundings.removed(engine.root),
         directory,
         past,
         mode,
@@ -178,7 +178,8 @@ enum Verdict {
 struct Decider<'a, 'e> {
     engine: &'a Engine<'e>,
     plan: &'a Plan,
-    surroundings: &'a Surroundings,
+    /// Releases of kernels that were removed since.
+    removed: BTreeSet<String>,
     /// The transaction's own directory.
     directory: &'a str,
     past: &'a Past,
@@ -222,7 +223,12 @@ impl Decider<'_, '_> {
                 {
                     continue;
                 }
-                if anew.is_some() && !self.is_of_a_kernel(family, &member) {
+                // Not a copy that somebody keeps, nor an image for kdump.
+                let of_a_kernel = || {
+                    let release = stem(family, &member);
+                    release.is_some_and(|r| surroundings::is_installed(self.engine.root, r))
+                };
+                if anew.is_some() && !of_a_kernel() {
                     continue;
                 }
                 self.decision
@@ -236,16 +242,6 @@ impl Decider<'_, '_> {
             }
         }
         Ok(())
-    }
-
-    /// What `*` stands for in this member is a kernel with modules: not a copy that somebody keeps, nor
-    /// an image for kdump.
-    fn is_of_a_kernel(&self, family: &str, member: &str) -> bool {
-        let stem = family.split_once('*').and_then(|(start, end)| {
-            let rest = member.strip_prefix(start)?;
-            rest.strip_suffix(end)
-        });
-        stem.is_some_and(|release| surroundings::is_installed(self.engine.root, release))
     }
 
     /// The steps, among those begun, whose command writes `path`.
@@ -275,8 +271,8 @@ impl Decider<'_, '_> {
     }
 
     fn went_with_its_kernel(&self, entry: &Saved) -> bool {
-        let surroundings = &self.surroundings;
-        surroundings.went_with_its_kernel(self.engine.root, &entry.path)
+        let mut removed = self.removed.iter();
+        removed.any(|release| surroundings::names(&entry.path, release))
     }
 
     fn output(&self, entry: &Saved, now: &Stamp) -> Verdict {

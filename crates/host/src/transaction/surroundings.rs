@@ -64,15 +64,14 @@ impl Surroundings {
         .into())
     }
 
-    /// `path` belongs to a kernel that was installed and is not any more.
-    pub(super) fn went_with_its_kernel(&self, root: &Root, path: &str) -> bool {
+    /// Releases of kernels that were installed and are not any more.
+    pub(super) fn removed(&self, root: &Root) -> BTreeSet<String> {
         let now = kernels(root);
         // A host that seems to have no kernel at all was not read well.
-        !now.is_empty()
-            && self
-                .kernels
-                .difference(&now)
-                .any(|release| names(path, release))
+        if now.is_empty() {
+            return BTreeSet::new();
+        }
+        self.kernels.difference(&now).cloned().collect()
     }
 }
 
@@ -103,7 +102,7 @@ pub(super) fn is_installed(root: &Root, release: &str) -> bool {
 }
 
 /// The release stands in the path as a whole word: 6.1.0-1 is not named by 6.1.0-10.
-fn names(path: &str, release: &str) -> bool {
+pub(super) fn names(path: &str, release: &str) -> bool {
     let inside = |letter: char| letter.is_ascii_alphanumeric();
     path.match_indices(release).any(|(at, _)| {
         let before = path[..at].chars().next_back();
